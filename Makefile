@@ -1,0 +1,55 @@
+# sws - build, install, test.  POSIX make: GNU and BSD alike.
+#
+#	make			build ./sws; installs nothing
+#	make deps run		install what is missing, serve the bundled page
+#	make deps test		install what is missing, run the whole suite
+
+PREFIX = /usr/local
+CC = cc
+CFLAGS = -O2 -g
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes \
+	-Wmissing-prototypes -Wwrite-strings -Wpointer-arith -Wcast-qual \
+	-Wconversion
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS)
+
+# lowest first: a file calls only what stands before it
+OBJS = log.o conf.o fd.o http.o file.o site.o conn.o sws.o
+
+sws: $(OBJS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(OBJS) $(LDLIBS)
+
+.SUFFIXES: .c .o
+.c.o:
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(OBJS): sws.h
+file.o: types.h
+
+deps:
+	@for goal in $(MAKECMDGOALS) $(.TARGETS); do echo $$goal; done | \
+	    grep -q '^test$$' && sh test/deps.sh test || sh test/deps.sh build
+
+run: sws
+	./sws --port 8080 www
+
+test: sws
+	./test.sh
+
+soak: sws
+	RACE=600 ./test.sh files.py
+
+fuzz:
+	sh fuzz/run.sh 600
+
+bench: sws
+	sh bench/h1.sh
+
+install: sws
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 sws $(DESTDIR)$(PREFIX)/bin/sws
+	install -m 644 sws.1 $(DESTDIR)$(PREFIX)/share/man/man1/sws.1
+
+clean:
+	rm -f sws $(OBJS)
+
+.PHONY: deps run test soak fuzz bench install clean

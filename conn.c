@@ -1,0 +1,793 @@
+/* conn.c - connections: slots, lifecycle, deadlines, moving bytes.
+ *
+ *	 accept        first byte         all read       blocked
+ *	-------> HEAD <---------- IDLE     HEAD,IDLE ------------> REPLY
+ *	          |                ^           |                     |
+ *	          +---- answered --+-----------+---- all sent -------+
+ *	                                       |
+ *	                     last reply sent   v   EOF, LINGER_BYTES, LINGER_MS
+ *	                                    LINGER ------------------------> DEAD
+ *
+ *	any state: error, deadline, end of input with nothing owed --> DEAD,
+ *	which becomes FREE after the batch of events.
+ *
+ * Each state has one deadline, set when it is entered (REPLY: moved by every
+ * byte that the client takes).  A state's timeout is the same for all, so its
+ * connections form a queue that is sorted by itself.
+ *
+ * Input and output go through one buffer each, shared by all connections; a
+ * connection owns memory only while it waits with something unfinished.
+ * Nobody else calls recv, send or close on a client. */
+#include "sws.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum conn_state { CONN_FREE, CONN_HEAD, CONN_IDLE, CONN_REPLY, CONN_LINGER,
+	CONN_DEAD, NSTATES };
+
+struct conn {
+	int fd;			/* owned; -1 in FREE and DEAD */
+	uint8_t state;		/* enum conn_state; only move() assigns */
+	uint8_t watched;	/* what the queue waits for */
+	bool eof;		/* the client sends no more */
+	bool closing;		/* the reply under way is the last one */
+	bool replying;		/* q is being answered and not yet logged */
+	bool again;		/* stopped by its budget: on the again list */
+	bool fresh;		/* has not sent a whole request yet */
+	int status;		/* of the reply under way */
+	int64_t deadline;
+	struct conn *prev, *next;	/* in the queue of its state */
+	struct conn *link;	/* in the free, dead or again list */
+	char *in;		/* owned: input not yet done with, or NULL */
+	char *out;		/* owned: output not yet taken, or NULL */
+	uint32_t nin, nout, outoff;
+	uint32_t discarded;	/* while lingering */
+	int64_t began;		/* microseconds */
+	int64_t head_left;	/* bytes of the head still to be sent */
+	int64_t sent;		/* bytes of the content that were */
+	struct req q;
+	struct body body;	/* owned */
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} peer;
+};
+
+static struct conn *conns;	/* nconns slots */
+static unsigned nconns, nused;
+static struct conn *free_list, *dead_list, *again_list;
+static struct {
+	struct conn *first, *last;
+} queue[NSTATES];
+
+static struct listener *listeners;
+static unsigned nlisteners;
+static bool accepting = true;	/* false once conn_stop was called */
+static int64_t accept_after;	/* not before this log_ms; 0 = any time */
+static bool draining;
+static int64_t idle_since;
+
+static char in[INBUF];		/* the running connection's */
+static char out[OUTBUF];
+static size_t nout;
+static struct resp resp;
+
+/* ---- states ---------------------------------------------------------------- */
+
+static int64_t
+timeout_of(enum conn_state s)
+{
+	switch (s) {
+	case CONN_HEAD:
+		return conf.header_ms;
+	case CONN_IDLE:
+		return conf.idle_ms;
+	case CONN_REPLY:
+		return conf.write_ms;
+	default:
+		return LINGER_MS;
+	}
+}
+
+/* Enter state s, or enter it again for a new deadline. */
+static void
+move(struct conn *c, enum conn_state s)
+{
+	int64_t t = timeout_of(s);
+
+	if (c->state != CONN_FREE && c->state != CONN_DEAD) {
+		*(c->prev ? &c->prev->next : &queue[c->state].first) = c->next;
+		*(c->next ? &c->next->prev : &queue[c->state].last) = c->prev;
+	}
+	c->state = (uint8_t)s;
+	if (s == CONN_FREE || s == CONN_DEAD)
+		return;
+	c->deadline = t > 0 ? log_ms + t : INT64_MAX;	/* 0 = no end */
+	c->prev = queue[s].last;
+	c->next = NULL;
+	*(c->prev ? &c->prev->next : &queue[s].first) = c;
+	queue[s].last = c;
+}
+
+/* Run c in the next turn, whatever its socket says. */
+static void
+again(struct conn *c)
+{
+	c->again = true;
+	c->link = again_list;
+	again_list = c;
+}
+
+static void
+not_again(struct conn *c)
+{
+	struct conn **at = &again_list;
+
+	while (*at != c)
+		at = &(*at)->link;
+	*at = c->link;
+	c->again = false;
+}
+
+/* The reply under way is over, or will not be. */
+static void
+done(struct conn *c)
+{
+	if (!c->replying)
+		return;
+	c->replying = false;
+	body_end(&c->body);
+	if (conf.access_log)
+		log_access(&c->q, &c->peer.sa, c->status, c->sent, c->began);
+}
+
+/* The only way out of a connection.  `why` is for --log-level debug; each text
+ * stands once in this file. */
+static void
+conn_kill(struct conn *c, const char *why)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	debug("descriptor %d: %s", c->fd, why);
+	if (c->again)
+		not_again(c);
+	done(c);
+	close(c->fd);
+	c->fd = -1;
+	free(c->in);
+	free(c->out);
+	c->in = c->out = NULL;
+	move(c, CONN_DEAD);
+	c->link = dead_list;
+	dead_list = c;
+}
+
+static void
+free_dead(void)
+{
+	struct conn *c;
+
+	while ((c = dead_list) != NULL) {
+		dead_list = c->link;
+		move(c, CONN_FREE);
+		c->link = free_list;
+		free_list = c;
+		if (--nused == 0)
+			idle_since = log_ms;
+	}
+}
+
+/* Tell the kernel what c waits for, if that changed. */
+static void
+watch(struct conn *c)
+{
+	unsigned want = 0;
+
+	if (c->state == CONN_DEAD || c->again)
+		return;
+	if (c->state == CONN_REPLY)
+		want = FD_WRITE;
+	else if (!c->eof)
+		want = FD_READ;
+	if (want == c->watched)
+		return;
+	if (fd_want(c->fd, c->watched, want, c) < 0)
+		conn_kill(c, "event queue");
+	else
+		c->watched = (uint8_t)want;
+}
+
+/* ---- output ----------------------------------------------------------------- */
+
+/* k bytes were taken by the socket: first of the pending ones, then content. */
+static void
+sent(struct conn *c, size_t k)
+{
+	size_t pending = c->out ? c->nout : nout, n = k < pending ? k : pending;
+	int64_t of_head;
+
+	if (c->out != NULL) {
+		c->outoff += (uint32_t)n;
+		c->nout -= (uint32_t)n;
+		if (c->nout == 0) {
+			free(c->out);
+			c->out = NULL;
+		}
+	} else {
+		memmove(out, out + n, nout - n);
+		nout -= n;
+	}
+	if (k > n)
+		body_skip(&c->body, (off_t)(k - n));
+	of_head = (int64_t)k < c->head_left ? (int64_t)k : c->head_left;
+	c->head_left -= of_head;
+	c->sent += (int64_t)k - of_head;
+}
+
+enum flushed { SENT, BLOCKED, SPENT, KILLED };
+
+/* Send what is pending and then the content under way: until all is sent, the
+ * socket takes no more, or the budget is spent. */
+static enum flushed
+flush(struct conn *c, int64_t *budget)
+{
+	const char *a, *b;
+	size_t na, nb;
+	ssize_t k;
+	off_t off;
+
+	for (;;) {
+		a = c->out ? c->out + c->outoff : out;
+		na = c->out ? c->nout : nout;
+		nb = c->body.len > 0 ? body_peek(&c->body, &b) : 0;
+		if (na == 0 && c->body.len == 0)
+			return SENT;
+		if (*budget <= 0)
+			return SPENT;
+		if (na > 0) {
+			k = fd_send(c->fd, a, na, nb > 0 ? b : NULL, nb,
+			    c->body.len > 0 && nb == 0);
+		} else if (nb > 0) {
+			k = fd_send(c->fd, b, nb, NULL, 0,
+			    c->body.parts != NULL);
+		} else {
+			off = c->body.off;
+			k = fd_sendfile(c->fd, c->body.file->fd, &off,
+			    c->body.len < *budget ? (size_t)c->body.len :
+			    (size_t)*budget);
+			if (k == 0) {
+				conn_kill(c, "file shorter than promised");
+				return KILLED;
+			}
+		}
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0 && errno == EAGAIN)
+			return BLOCKED;
+		if (k < 0) {
+			conn_kill(c, "send");
+			return KILLED;
+		}
+		sent(c, (size_t)k);
+		*budget -= k;
+		if (c->state == CONN_REPLY)
+			move(c, CONN_REPLY);	/* it took something */
+	}
+}
+
+/* Queue the answer in resp: its head, and its content if that is short.  The
+ * caller has seen to it that a head fits. */
+static void
+reply(struct conn *c)
+{
+	const char *p;
+	size_t n, k;
+
+	resp.close |= draining;
+	n = http_head(&c->q, &resp, out + nout, sizeof out - nout);
+	nout += n;
+	c->status = resp.status;
+	c->closing = resp.close;
+	c->replying = true;
+	c->body = resp.body;
+	c->head_left = (int64_t)n;
+	c->sent = 0;
+	c->began = log_turn;
+	k = body_peek(&c->body, &p);
+	if (k > 0 && k <= COPY_MAX && c->body.parts == NULL &&
+	    k <= sizeof out - nout) {
+		memcpy(out + nout, p, k);
+		nout += k;
+		body_skip(&c->body, (off_t)k);
+	}
+}
+
+/* ---- input ------------------------------------------------------------------ */
+
+/* No more requests: let the client read the answer before the connection goes,
+ * RFC 9112 9.6. */
+static void
+linger(struct conn *c)
+{
+	if (c->eof) {
+		conn_kill(c, "finished");
+		return;
+	}
+	shutdown(c->fd, SHUT_WR);
+	c->discarded = 0;
+	move(c, CONN_LINGER);
+}
+
+static void
+discard(struct conn *c)
+{
+	ssize_t n;
+
+	n = recv(c->fd, in, sizeof in, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	c->discarded += n > 0 ? (uint32_t)n : 0;
+	if (n <= 0 || c->discarded >= LINGER_BYTES)
+		conn_kill(c, "lingered");
+}
+
+/* Room that input of c may use: in[from..to). */
+struct window {
+	size_t from, to;
+};
+
+/* Take the saved input of c back into the shared buffer. */
+static struct window
+load(struct conn *c)
+{
+	struct window w = { 0, c->nin };
+
+	if (c->in != NULL)
+		memcpy(in, c->in, c->nin);
+	free(c->in);
+	c->in = NULL;
+	c->nin = 0;
+	c->q.base = in;
+	return w;
+}
+
+/* Keep what the connection has not done with until its next run. */
+static void
+save(struct conn *c, struct window w)
+{
+	size_t n = w.to - w.from;
+
+	if (n > 0) {
+		c->in = malloc(n);
+		if (c->in == NULL) {
+			conn_kill(c, "no memory for input");
+			return;
+		}
+		memcpy(c->in, in + w.from, n);
+		c->nin = (uint32_t)n;
+		c->q.base = c->in;
+	}
+	if (nout > 0) {
+		c->out = malloc(nout);
+		if (c->out == NULL) {
+			conn_kill(c, "no memory for output");
+			return;
+		}
+		memcpy(c->out, out, nout);
+		c->outoff = 0;
+		c->nout = (uint32_t)nout;
+	}
+}
+
+/* Read more into w.  False: nothing came, or the connection is dead. */
+static bool
+receive(struct conn *c, struct window *w, bool *drained)
+{
+	size_t room;
+	ssize_t n;
+
+	if (w->from > 0) {	/* the rest of a head, at most HEAD_MAX */
+		memmove(in, in + w->from, w->to - w->from);
+		w->to -= w->from;
+		w->from = 0;
+		c->q.base = in;
+	}
+	room = sizeof in - w->to;
+	n = recv(c->fd, in + w->to, room, 0);
+	*drained = n < (ssize_t)room;
+	if (n > 0) {
+		w->to += (size_t)n;
+		return true;
+	}
+	if (n == 0) {
+		c->eof = true;
+		conn_kill(c, "end of input");
+	} else if (errno != EAGAIN && errno != EINTR) {
+		conn_kill(c, "recv");
+	}
+	return false;
+}
+
+/* The request at the front of w is answered: on to the next one. */
+static void
+next_request(struct conn *c, struct window *w)
+{
+	done(c);
+	w->from += c->q.pos;
+	c->q.base = in + w->from;
+	http_reset(&c->q);
+}
+
+/* Where the connection stands once it has run and waits again. */
+static void
+settle(struct conn *c, struct window w, bool worked)
+{
+	save(c, w);
+	if (c->state == CONN_DEAD)
+		return;
+	if (c->replying || c->out != NULL) {
+		if (c->state != CONN_REPLY)
+			move(c, CONN_REPLY);
+	} else if (c->nin > 0) {
+		/* bytes do not extend the head's deadline, a new head does */
+		if (c->state != CONN_HEAD || worked)
+			move(c, CONN_HEAD);
+	} else if (!c->fresh && (c->state != CONN_IDLE || worked)) {
+		move(c, CONN_IDLE);
+	}
+}
+
+/* HTTP/1.1 on c until its socket or its budget says no.  `bits` is what the
+ * socket is ready for; `error`, if not 0, is what the client gets instead of
+ * waiting for the rest of its request. */
+static void
+run(struct conn *c, unsigned bits, int error)
+{
+	struct window w;
+	int64_t budget = BUDGET;
+	bool drained = (bits & FD_READ) == 0, worked = false;
+	enum flushed f = SENT;
+	int rc;
+
+	if (c->again)
+		not_again(c);
+	if (c->state == CONN_LINGER) {
+		discard(c);
+		return;
+	}
+	nout = 0;
+	w = load(c);
+	for (;;) {
+		if (c->replying) {
+			/* a log line says what was sent; without one, replies
+			 * may wait for each other in the buffer */
+			if (c->closing || conf.access_log ||
+			    c->body.len > 0 || c->out != NULL ||
+			    nout > sizeof out - RESP_FIELDS - 1024)
+				f = flush(c, &budget);
+			if (f != SENT)
+				break;
+			next_request(c, &w);
+			if (c->closing) {
+				linger(c);
+				return;
+			}
+		}
+		rc = error;
+		if (rc == 0 && w.to > w.from)
+			rc = http_parse(&c->q, w.to - w.from);
+		if (rc != 0 && budget > 0) {
+			if (rc == 1)
+				site_answer(&c->q, &resp);
+			else
+				site_error(&c->q, &resp, rc);
+			reply(c);
+			worked = true;
+			c->fresh = false;
+			/* what is cheap in bytes still takes time */
+			budget -= 512;
+			continue;
+		}
+		f = flush(c, &budget);
+		if (f == SENT && rc != 0)
+			f = SPENT;	/* whole requests are left over */
+		if (f != SENT || drained || !receive(c, &w, &drained))
+			break;
+	}
+	if (c->state == CONN_DEAD)
+		return;
+	settle(c, w, worked);
+	if (f == SPENT && c->state != CONN_DEAD)
+		again(c);
+}
+
+static void
+serve(struct conn *c, unsigned bits, int error)
+{
+	if (c->state == CONN_DEAD)
+		return;	/* by an earlier event of the same batch */
+	run(c, bits, error);
+	watch(c);
+}
+
+static void
+serve_again(void)
+{
+	struct conn *c, *list = again_list, *next;
+
+	again_list = NULL;
+	for (c = list; c != NULL; c = next) {
+		next = c->link;
+		c->again = false;
+		serve(c, 0, 0);
+	}
+}
+
+/* ---- accepting ---------------------------------------------------------------- */
+
+static void
+add(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct conn *c = free_list;
+
+	free_list = c->link;
+	nused++;
+	memset(c, 0, sizeof *c);
+	c->fd = fd;
+	c->fresh = true;
+	c->peer.sa.sa_family = AF_UNSPEC;
+	if ((sa->sa_family == AF_INET || sa->sa_family == AF_INET6) &&
+	    len <= sizeof c->peer)
+		memcpy(&c->peer, sa, len);
+	move(c, CONN_HEAD);
+	/* the request is often there already */
+	serve(c, FD_READ, 0);
+}
+
+/* Have a free slot, if need be by ending whoever is idle longest. */
+static bool
+slot(void)
+{
+	if (free_list == NULL && queue[CONN_IDLE].first != NULL) {
+		conn_kill(queue[CONN_IDLE].first, "slot needed");
+		free_dead();
+	}
+	return free_list != NULL;
+}
+
+static void
+accept_from(struct listener *l)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_storage space;
+	} peer;
+	socklen_t len;
+	int fd, i;
+
+	for (i = 0; i < ACCEPT_BATCH && slot(); i++) {
+		len = sizeof peer;
+		fd = fd_accept(l->fd, &peer.sa, &len);
+		if (fd >= 0) {
+			add(fd, &peer.sa, len);
+			free_dead();
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		/* no descriptors or no memory: others end and make room */
+		if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
+		    errno != ENOMEM)
+			warn("%s: accept: %s", l->origin[0] ? l->origin :
+			    "listener", strerror(errno));
+		if (queue[CONN_IDLE].first != NULL)
+			conn_kill(queue[CONN_IDLE].first, "descriptor needed");
+		accept_after = log_ms + RETRY_MS;
+		return;
+	}
+}
+
+/* Watch the listeners when and only when a connection could be taken. */
+static void
+watch_listeners(void)
+{
+	bool want = accepting && log_ms >= accept_after &&
+	    (free_list != NULL || queue[CONN_IDLE].first != NULL);
+	struct listener *l;
+
+	for (l = listeners; l < listeners + nlisteners; l++)
+		if (l->fd >= 0 && !l->single && l->watched != want &&
+		    fd_want(l->fd, l->watched ? FD_READ : 0,
+		    want ? FD_READ : 0, l) == 0)
+			l->watched = want;
+}
+
+/* ---- turns ---------------------------------------------------------------------- */
+
+static void
+expire(void)
+{
+	struct conn *c, *next;
+
+	for (c = queue[CONN_HEAD].first; c != NULL; c = next) {
+		next = c->next;
+		/* draining, those who have not begun get less time */
+		if (c->deadline <= log_ms && c->nin > 0)
+			serve(c, 0, 408);
+		else if (c->deadline <= log_ms)
+			conn_kill(c, "no request");
+		else if (!draining)
+			break;
+	}
+	while ((c = queue[CONN_IDLE].first) != NULL && c->deadline <= log_ms)
+		conn_kill(c, "idle");
+	while ((c = queue[CONN_REPLY].first) != NULL && c->deadline <= log_ms)
+		conn_kill(c, "client takes nothing");
+	while ((c = queue[CONN_LINGER].first) != NULL && c->deadline <= log_ms)
+		conn_kill(c, "lingered long enough");
+}
+
+/* Milliseconds until something is due, at most ms. */
+static int64_t
+until_due(int64_t ms)
+{
+	const struct conn *c;
+	int64_t due = INT64_MAX, left;
+	enum conn_state s;
+
+	if (again_list != NULL)
+		return 0;
+	for (s = CONN_HEAD; s <= CONN_LINGER; s++)
+		for (c = queue[s].first; c != NULL; c = c->next) {
+			if (c->deadline < due)
+				due = c->deadline;
+			if (!draining || s != CONN_HEAD)
+				break;
+		}
+	if (accepting && accept_after > log_ms && accept_after < due)
+		due = accept_after;
+	if (due == INT64_MAX)
+		return ms;
+	left = due > log_ms ? due - log_ms : 0;
+	return ms < 0 || left < ms ? left : ms;
+}
+
+void
+conn_turn(int64_t ms)
+{
+	static struct fd_event ev[256];
+	struct listener *ready[LISTENERS_MAX];
+	unsigned nready = 0;
+	int i, n;
+
+	watch_listeners();
+	n = fd_wait(ev, 256, until_due(ms));
+	log_clock();
+	file_turn();
+	for (i = 0; i < n; i++) {
+		struct conn *c = ev[i].tag;
+		struct listener *l = ev[i].tag;
+
+		if (c >= conns && c < conns + nconns)
+			serve(c, ev[i].bits, 0);
+		else if (nready < LISTENERS_MAX)
+			ready[nready++] = l;
+	}
+	serve_again();
+	expire();
+	free_dead();
+	while (nready > 0)
+		accept_from(ready[--nready]);
+	log_dropped();
+}
+
+void
+conn_init(struct listener *l, unsigned n, unsigned max)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_storage space;
+	} peer;
+	socklen_t len;
+	unsigned i;
+
+	listeners = l;
+	nlisteners = n;
+	nconns = max;
+	conns = calloc(max, sizeof *conns);
+	if (conns == NULL)
+		die(1, "no memory for %u connections", max);
+	for (i = max; i-- > 0;) {
+		conns[i].fd = -1;
+		conns[i].link = free_list;
+		free_list = &conns[i];
+	}
+	idle_since = log_ms;
+	for (i = 0; i < n && free_list != NULL; i++) {
+		if (!l[i].single)
+			continue;
+		len = sizeof peer;
+		memset(&peer, 0, sizeof peer);
+		getpeername(l[i].fd, &peer.sa, &len);
+		add(l[i].fd, &peer.sa, len);
+		l[i].fd = -1;
+	}
+	free_dead();
+}
+
+void
+conn_stop(void)
+{
+	unsigned i;
+
+	/* who is in the queue by now was promised an answer by the kernel; a
+	 * listener that others hold keeps its queue for them */
+	for (i = 0; accepting && i < nlisteners; i++)
+		if (listeners[i].fd >= 0 && !listeners[i].single &&
+		    listeners[i].origin[0] == '\0')
+			accept_from(&listeners[i]);
+	accepting = false;
+	watch_listeners();
+}
+
+unsigned
+conn_last_call(void)
+{
+	unsigned i;
+
+	for (i = 0; i < nlisteners; i++)
+		if (listeners[i].fd >= 0 && !listeners[i].single)
+			accept_from(&listeners[i]);
+	return nused;
+}
+
+void
+conn_drain(void)
+{
+	struct conn *c, *next;
+
+	draining = true;
+	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {
+		next = c->next;
+		/* a request may have come since the last turn */
+		serve(c, FD_READ, 0);
+		if (c->state == CONN_IDLE)
+			conn_kill(c, "draining");
+	}
+	for (c = queue[CONN_HEAD].first; c != NULL; c = c->next)
+		if (c->nin == 0 && c->deadline > log_ms + FRESH_MS)
+			c->deadline = log_ms + FRESH_MS;
+	free_dead();
+}
+
+unsigned
+conn_count(void)
+{
+	return nused;
+}
+
+int64_t
+conn_idle_since(void)
+{
+	return idle_since;
+}
+
+void
+conn_end(void)
+{
+	enum conn_state s;
+
+	for (s = CONN_HEAD; s <= CONN_LINGER; s++)
+		while (queue[s].first != NULL)
+			conn_kill(queue[s].first, "the end");
+	free_dead();
+	free(conns);
+	conns = NULL;
+	nconns = 0;
+}

@@ -1,0 +1,240 @@
+/* site.c - struct req to struct resp: the site's rules, in one order:
+ * methods, expectations, target, file, conditions, ranges, pages.
+ *
+ * HTTP/1.1 and later protocols come here alike; nothing in this file knows
+ * which one a request arrived by. */
+#include "sws.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char allow[] = "allow: GET, HEAD, OPTIONS\r\n";
+
+static void
+begin(const struct req *q, struct resp *r)
+{
+	r->status = 200;
+	r->close = !q->keep;
+	r->head_only = q->method == M_HEAD;
+	r->shared = (struct str){ "", 0 };
+	memset(&r->body, 0, sizeof r->body);
+	r->n = 0;
+}
+
+/* Our own small page for a status.  The text stays. */
+static const char *
+page(int status)
+{
+	static struct {
+		int status;
+		char text[320];
+	} made[32];
+	unsigned i;
+
+	for (i = 0; i < 31 && made[i].status != 0; i++)
+		if (made[i].status == status)
+			return made[i].text;
+	made[i].status = status;
+	snprintf(made[i].text, sizeof made[i].text,
+	    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+	    "<title>%d %s</title>\n"
+	    "<style>:root{color-scheme:light dark;font-family:sans-serif}"
+	    "</style>\n<h1>%d %s</h1>\n</html>\n", status, http_reason(status),
+	    status, http_reason(status));
+	return made[i].text;
+}
+
+/* The configured page for a status, if it can be read. */
+static struct file *
+page_file(int status)
+{
+	const char *name = status == 404 ? conf.page404 :
+	    status >= 500 ? conf.page50x : NULL;
+	struct file *f;
+
+	if (name == NULL)
+		return NULL;
+	while (name[0] == '.' && name[1] == '/')
+		name += 2;
+	return file_find(name, strlen(name), file_accept((struct str){ "", 0 },
+	    false), &f) == 200 ? f : NULL;
+}
+
+/* Content for a status that has no file of its own; keeps r's fields. */
+static void
+page_answer(struct resp *r, int status)
+{
+	struct file *f = page_file(status);
+
+	r->status = status;
+	if (f != NULL) {
+		const char *type = f->fields + f->cl;
+
+		r->body.file = f;
+		r->body.len = f->size;
+		http_put(r, "content-length: %lld\r\n%.*s\r\n",
+		    (long long)f->size, (int)strcspn(type, "\r"), type);
+		return;
+	}
+	r->body.mem = page(status);
+	r->body.len = (off_t)strlen(r->body.mem);
+	http_put(r, "content-length: %lld\r\ncontent-type: text/html; "
+	    "charset=utf-8\r\n", (long long)r->body.len);
+}
+
+/* Everything that is the same for all answers. */
+static void
+finish(struct resp *r)
+{
+	if (r->head_only)
+		body_end(&r->body);
+}
+
+void
+site_error(const struct req *q, struct resp *r, int status)
+{
+	begin(q, r);
+	r->close = true;
+	page_answer(r, status);
+	finish(r);
+}
+
+/* RFC 9110 9.3.7. */
+static void
+options(struct resp *r)
+{
+	r->status = 204;
+	http_put(r, "%s", allow);
+}
+
+/* A directory without its slash: the same path with it, query kept.  Built from
+ * the decoded path, which never begins with a slash, so that the Location
+ * cannot name another host. */
+static int
+add_slash(const struct req *q, struct resp *r, const char *path, size_t len)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@";
+	char loc[RESP_FIELDS - 512];
+	size_t n = 0, i;
+
+	loc[n++] = '/';
+	for (i = 0; i < len; i++) {
+		if (n + 5 + q->query.len > sizeof loc)
+			return 414;
+		if (strchr(plain, path[i]) != NULL)
+			loc[n++] = path[i];
+		else
+			n += (size_t)snprintf(loc + n, 4, "%%%02X",
+			    (unsigned)(unsigned char)path[i]);
+	}
+	loc[n++] = '/';
+	if (q->query.off != 0) {
+		loc[n++] = '?';
+		memcpy(loc + n, q->base + q->query.off, q->query.len);
+		n += q->query.len;
+	}
+	http_put(r, "location: %.*s\r\n", (int)n, loc);
+	return 308;
+}
+
+/* A file that is there: conditions, then ranges, then all of it. */
+static int
+send_file(const struct req *q, struct resp *r, struct file *f)
+{
+	const uint32_t conditions = 1U << F_IF_MATCH | 1U << F_IF_NONE_MATCH |
+	    1U << F_IF_MODIFIED_SINCE | 1U << F_IF_UNMODIFIED_SINCE;
+	int status = 200;
+
+	r->body.file = f;
+	if (q->have & conditions)
+		status = file_conditions(q, f);
+	if (status == 200 && (q->have & 1U << F_RANGE))
+		status = file_range(q, f, r);
+	switch (status) {
+	case 200:
+		r->shared = (struct str){ f->fields, f->n };
+		r->body.off = 0;
+		r->body.len = f->size;
+		break;
+	case 206:
+		break;
+	case 304:
+		r->shared = (struct str){ f->fields + f->val,
+		    (size_t)(f->n - f->val) };
+		r->head_only = true;
+		break;
+	case 416:
+		http_put(r, "content-range: bytes */%lld\r\n",
+		    (long long)f->size);
+		/* FALLTHROUGH */
+	default:
+		body_end(&r->body);
+		return status;
+	}
+	r->status = status;
+	return 0;
+}
+
+/* 0: r is complete but for finish(); else the status of a page. */
+static int
+answer(const struct req *q, struct resp *r)
+{
+	char path[PATH_LEN];
+	struct file *f;
+	size_t len;
+	unsigned accept;
+	int status;
+
+	if (q->method == M_OTHER) {
+		/* RFC 9110 9.1; nobody's method is that long */
+		r->close |= q->name.len > 32;
+		return 501;
+	}
+	if (q->method == M_KNOWN) {
+		http_put(r, "%s", allow);
+		/* after a CONNECT other bytes than ours may follow */
+		r->close |= q->path.len == 0;
+		return 405;
+	}
+	if (q->expect_bad)
+		return 417;
+	if (q->path.len == 1 && q->base[q->path.off] == '*') {
+		options(r);
+		return 0;
+	}
+	status = file_path((struct str){ q->base + q->path.off, q->path.len },
+	    path, &len);
+	if (status != 0)
+		return status;
+	accept = file_accept(q->have & 1U << F_ACCEPT_ENCODING ?
+	    http_field(q, F_ACCEPT_ENCODING) : (struct str){ "", 0 },
+	    (q->have & 1U << F_ACCEPT_ENCODING) != 0);
+	status = file_find(path, len, accept, &f);
+	if (status == 406)
+		http_put(r, "vary: accept-encoding\r\n");
+	if (q->method == M_OPTIONS && (status == 200 || status == 308)) {
+		if (status == 200)
+			file_unref(f);
+		options(r);
+		return 0;
+	}
+	if (status == 308)
+		return add_slash(q, r, path, len);
+	return status == 200 ? send_file(q, r, f) : status;
+}
+
+void
+site_answer(const struct req *q, struct resp *r)
+{
+	int status;
+
+	begin(q, r);
+	status = answer(q, r);
+	if (status != 0) {
+		r->close |= status == 400 || status == 417;
+		page_answer(r, status);
+	}
+	finish(r);
+}

@@ -1,0 +1,52 @@
+#!/bin/sh
+# test.sh - the whole suite.  Each check is one line; the last line counts them.
+#
+#	./test.sh [PART...]	all parts, or the named ones
+#
+# SWS names the binary, SLOW multiplies every waiting time.
+cd "$(dirname "$0")" || exit 1
+SWS=${SWS:-$PWD/sws}
+SLOW=${SLOW:-1}
+export SWS SLOW LC_ALL=C
+PYTHON=${PYTHON:-python3}
+
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# part NAME COMMAND...: run it, keep its lines; an end that no check explains
+# is a failure of its own.
+part() {
+	name=$1
+	shift
+	"$@" >"$log.part" 2>"$log.err"
+	rc=$?
+	sed "s|^\(ok\|FAIL\|skip\) |\1 $name: |" "$log.part" | tee -a "$log"
+	if [ $rc -ne 0 ] && ! grep -q '^FAIL ' "$log.part"; then
+		echo "FAIL $name: ended with $rc: $(tail -n 3 "$log.err" |
+		    tr '\n' ' ')" | tee -a "$log"
+	elif ! grep -Eq '^(ok|FAIL|skip) ' "$log.part"; then
+		echo "FAIL $name: made no check" | tee -a "$log"
+	fi
+	rm -f "$log.part" "$log.err"
+}
+
+parts=${*:-$(ls test/*.sh test/*.py | sed 's|test/||; /^lib\.py$/d')}
+for p in $parts; do
+	case $p in
+	*.py) part "${p%.py}" "$PYTHON" "test/$p" ;;
+	*.sh) part "${p%.sh}" sh "test/$p" ;;
+	*) part "$p" false ;;
+	esac
+done
+
+passed=$(grep -c '^ok ' "$log")
+failed=$(grep -c '^FAIL ' "$log")
+skipped=$(grep -c '^skip ' "$log")
+grep '^FAIL ' "$log"
+if [ "$skipped" -gt 0 ]; then
+	echo "$passed passed, $failed failed, $skipped skipped"
+else
+	echo "$passed passed, $failed failed"
+fi
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,120 @@
+#!/bin/sh
+# deps.sh - what building and testing needs, on Debian and its kin.
+#
+#	sh test/deps.sh build	a compiler and make
+#	sh test/deps.sh test	that, and every tool and supervisor of the tests
+#
+# Run as root, or where sudo works.  Does nothing, quickly, when nothing is
+# missing.  The inetds exclude each other as packages and start themselves when
+# installed, so they are unpacked into test/deps/ instead, where
+# test/supervisors.py finds them.
+set -eu
+cd "$(dirname "$0")"
+
+# a|b: the first of these names that the distribution has
+build='gcc make libc6-dev'
+test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc
+	curl wget python3 git valgrind strace procps iproute2 util-linux
+	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
+	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
+	libtirpc3|libtirpc3t64 libwrap0"
+inetds='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
+	xinetd:usr/sbin/xinetd'
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	else
+		sudo -E "$@"
+	fi
+}
+
+fresh=false
+update() {
+	$fresh || as_root apt-get -q update
+	fresh=true
+}
+
+# installed NAME|NAME...: is one of them there?
+installed() {
+	for name in $(echo "$1" | tr '|' ' '); do
+		case $have in
+		*" $name "*) return 0 ;;
+		esac
+	done
+	return 1
+}
+
+# candidate NAME|NAME...: the first that apt could install
+candidate() {
+	for name in $(echo "$1" | tr '|' ' '); do
+		if apt-cache show "$name" >/dev/null 2>&1; then
+			echo "$name"
+			return
+		fi
+	done
+	echo "${1%%|*}"
+}
+
+# need NAME|NAME...: install what is missing of the list
+need() {
+	have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' |
+	    sed -n 's/^installed //p' | tr '\n' ' ')
+	have=" $have"
+	missing=
+	for p; do
+		installed "$p" || missing="$missing $p"
+	done
+	[ -n "$missing" ] || return 0
+	update
+	list=
+	for p in $missing; do
+		list="$list $(candidate "$p")"
+	done
+	# shellcheck disable=SC2086 # a list of words
+	as_root apt-get -q install -y --no-install-recommends $list
+}
+
+unpack_inetds() {
+	for i in $inetds; do
+		name=${i%%:*}
+		[ ! -x "deps/${i#*:}" ] || continue
+		update
+		tmp=$(mktemp -d)
+		(cd "$tmp" && apt-get -q -o APT::Sandbox::User=root \
+		    download "$name")
+		dpkg -x "$tmp"/*.deb deps
+		rm -rf "$tmp"
+	done
+}
+
+build_systemfd() {
+	[ ! -x deps/bin/systemfd ] || return 0
+	PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+	# cargo-web: the new one that Debian 12 keeps for its browsers; the plain
+	# one knows the registry only as a git repository
+	command -v cargo >/dev/null || need 'cargo-web|cargo'
+	# 0.4.6 passes LISTEN_FDS_FIRST_FD and needs Rust 1.64; 0.4.0 is content
+	# with Debian 12's 1.63
+	for version in 0.4.6 0.4.0; do
+		cargo install --quiet systemfd --version $version --locked \
+		    --root deps && return
+	done
+	return 1
+}
+
+case ${1:-} in
+build)
+	# shellcheck disable=SC2086 # a list of words
+	need $build ;;
+test)
+	# shellcheck disable=SC2086 # a list of words
+	need $test
+	mkdir -p deps
+	unpack_inetds
+	build_systemfd ;;
+*)
+	echo 'usage: deps.sh build|test' >&2
+	exit 2 ;;
+esac

@@ -361,17 +361,23 @@ describe(struct file *f, const char *plain, enum encoding enc, bool varies)
 	f->n = (uint16_t)n;
 }
 
+static void forget(struct entry *e);
+
 /* Small and at rest: content into memory, descriptor closed. */
 static void
-settle(struct file *f, const struct probe *p)
+settle(struct entry *e, struct file *f, const struct probe *p)
 {
 	char *bytes;
 	struct stat st;
 
 	if (f->fd < 0 || f->size > CACHE_BODY ||
 	    p->mtime.tv_sec > log_now - SETTLED ||
-	    p->ctime.tv_sec > log_now - SETTLED ||
-	    bytes_now + (size_t)f->size > CACHE_BYTES)
+	    p->ctime.tv_sec > log_now - SETTLED)
+		return;
+	while (bytes_now + (size_t)f->size > CACHE_BYTES && oldest != NULL &&
+	    oldest != e)
+		forget(oldest);
+	if (bytes_now + (size_t)f->size > CACHE_BYTES)
 		return;
 	bytes = malloc(f->size > 0 ? (size_t)f->size : 1);
 	if (bytes == NULL)
@@ -390,18 +396,13 @@ settle(struct file *f, const struct probe *p)
 	f->fd = -1;
 }
 
-static void forget(struct entry *e);
-
-/* Give up what nobody uses, oldest first, until n more descriptors fit. */
+/* Give up what nobody uses, oldest first, until n more descriptors fit; e is
+ * in use. */
 static void
-make_room(unsigned n)
+make_room(const struct entry *e, unsigned n)
 {
-	struct entry *e = oldest, *newer;
-
-	for (; e != NULL && open_now + n > open_max; e = newer) {
-		newer = e->newer;
-		forget(e);
-	}
+	while (open_now + n > open_max && oldest != NULL && oldest != e)
+		forget(oldest);
 }
 
 /* Open the variant enc of e.  NULL with errno. */
@@ -415,14 +416,14 @@ open_variant(struct entry *e, enum encoding enc)
 	struct stat st;
 	int fd, flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
 
-	make_room(1);
+	make_room(e, 1);
 	if (open_now >= open_max) {
 		errno = EMFILE;
 		return NULL;
 	}
 	fd = fd_beneath(root, p->name, flags, conf.symlinks);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-		make_room(open_max / 2);
+		make_room(e, open_max / 2);
 		fd = fd_beneath(root, p->name, flags, conf.symlinks);
 	}
 	if (fd < 0)
@@ -453,7 +454,7 @@ open_variant(struct entry *e, enum encoding enc)
 		    (unsigned long long)st.st_mtim.tv_nsec,
 		    enc ? "-" : "", enc ? encodings[enc].name : "");
 	describe(f, plain, enc, varies);
-	settle(f, p);
+	settle(e, f, p);
 	return f;
 }
 
@@ -516,8 +517,7 @@ remember(struct entry *e)
 {
 	struct entry **at = &bucket[e->hash & (NBUCKETS - 1)];
 
-	while (nentries >= CACHE_FILES ||
-	    (nentries > 0 && bytes_now > CACHE_BYTES - CACHE_BODY))
+	while (nentries >= CACHE_FILES)
 		forget(oldest);
 	e->next = *at;
 	*at = e;
@@ -646,7 +646,6 @@ static struct entry *
 cached(const char *path, size_t len, uint32_t hash)
 {
 	struct entry *e = bucket[hash & (NBUCKETS - 1)];
-	enum encoding i;
 
 	while (e != NULL && (e->hash != hash || e->len != len ||
 	    memcmp(e->key, path, len) != 0))
@@ -659,9 +658,6 @@ cached(const char *path, size_t len, uint32_t hash)
 			return NULL;
 		}
 		e->checked = turn;
-		for (i = 0; i < NENC; i++)
-			if (e->file[i] != NULL && e->file[i]->fd >= 0)
-				settle(e->file[i], &e->probe[e->at[i] - 1]);
 	}
 	if (e != newest) {
 		unlink_use(e);
@@ -695,7 +691,9 @@ file_find(const char *path, size_t len, unsigned accept, struct file **f)
 		memcpy(e->key, path, len + 1);
 		status = choose(e, accept, f);
 	}
-	if (status == 200)
+	/* a small file that may still change is looked up each time: its entry
+	 * would only keep a descriptor */
+	if (status == 200 && ((*f)->fd < 0 || (*f)->size > CACHE_BODY))
 		remember(e);
 	else
 		entry_free(e);

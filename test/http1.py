@@ -402,8 +402,8 @@ def places(data):
     at = set(range(1, 20)) | set(range(n - 8, n))
     for i in LIMITS:
         at |= set(range(i - 3, i + 4))
-    for i in re.finditer(rb'\r\n', data[:200] + b' ' * max(0, n - 400) +
-                         data[max(200, n - 200):]):
+    for i in re.finditer(rb'\r\n', data[:80] + b' ' * (n - 160) +
+                         data[-80:]):
         at |= set(range(i.start(), i.start() + 3))
     at |= {n * i // 12 for i in range(12)}
     return sorted(i for i in at if 0 < i < n)

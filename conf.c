@@ -122,8 +122,8 @@ help(void)
 	char left[40];
 
 	printf("usage: sws [options] [DIR]\n"
-	    "Every option has a variable, --idle-exit is SERVER_IDLE_EXIT; "
-	    "--no-x is --x=false.\n");
+	    "--idle-exit is SERVER_IDLE_EXIT too, and so on; --no-x is "
+	    "--x=false.\n");
 	for (i = 0; i < NOPTIONS; i++) {
 		const struct option *o = &table[i];
 

@@ -35,6 +35,20 @@ run: sws
 test: sws
 	./test.sh
 
+# the suite on a build with sanitizers, and under valgrind; both take a while
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+sws-asan: $(OBJS)
+	$(CC) $(ALL_CFLAGS) -O1 $(SANITIZE) -o $@ $(OBJS:.o=.c) $(LDLIBS)
+
+test-asan: sws-asan
+	SWS=$$PWD/sws-asan SLOW=3 ./test.sh $(WIRE)
+
+test-valgrind: sws
+	SLOW=8 ./test.sh valgrind.sh
+
+# the parts that talk to a running server
+WIRE = http1.py listen.py files.py supervisors.py clients.py
+
 soak: sws
 	RACE=600 ./test.sh files.py
 
@@ -50,6 +64,6 @@ install: sws
 	install -m 644 sws.1 $(DESTDIR)$(PREFIX)/share/man/man1/sws.1
 
 clean:
-	rm -f sws $(OBJS)
+	rm -f sws sws-asan $(OBJS)
 
-.PHONY: deps run test soak fuzz bench install clean
+.PHONY: deps run test test-asan test-valgrind soak fuzz bench install clean

@@ -61,7 +61,7 @@ static const struct option {
 	"serve a socket that was passed in; repeatable" },
 { "unix-socket", 0, STRING, 1, AT(unix_socket), 0, NULL, "PATH",
 	"listen on a unix socket" },
-{ "unix-socket-mode", 0, OCTAL, 0, AT(unix_mode), 07777, NULL, "MODE",
+{ "unix-socket-mode", 0, OCTAL, 0, AT(unix_mode), 0777, NULL, "MODE",
 	"its permissions, octal [666]" },
 { "unix-socket-force", 0, BOOL, 0, AT(unix_force), 0, NULL, NULL,
 	"replace a stale one" },
@@ -163,11 +163,11 @@ boolean(const char *s)
 static const char *
 list(const char **v, unsigned *n, unsigned cap, const char *s)
 {
-	char *p = strdup(s), *next;
+	char *copy = strdup(s), *p, *next;
 
-	if (p == NULL)
+	if (copy == NULL)
 		return "out of memory";
-	for (; p != NULL; p = next) {
+	for (p = copy; p != NULL; p = next) {
 		next = strchr(p, ',');
 		if (next != NULL)
 			*next++ = '\0';
@@ -178,7 +178,10 @@ list(const char **v, unsigned *n, unsigned cap, const char *s)
 			return "too many names in the list";
 		v[(*n)++] = p;
 	}
-	return *n > 0 ? NULL : "an empty list";
+	if (*n > 0)
+		return NULL;
+	free(copy);
+	return "an empty list";
 }
 
 /* Set option i from text v.  NULL, or what is wrong with v. */

@@ -40,6 +40,7 @@ volatile sig_atomic_t fd_signal[65];
 /* ---- descriptors 0-2 ---------------------------------------------------- */
 
 static int moved[3] = { -1, -1, -1 };	/* where 1 and 2 went, if they did */
+static bool closed[3];			/* was not open when we started */
 
 static bool
 flag(int fd, int option)
@@ -67,7 +68,7 @@ is_socket(int fd)
 	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Descriptor n, 1 or 2, becomes /dev/null; the socket stays open elsewhere in
+/* Descriptor n, 0 to 2, becomes /dev/null; the socket stays open elsewhere in
  * case --fd asks for it. */
 static void
 mute(int n)
@@ -88,12 +89,13 @@ fd_sane(void)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof sa;
-	bool inet;
+	bool client;
 	int n, fd;
 
 	signal(SIGPIPE, SIG_IGN);
 	for (n = 0; n <= 2; n++)
 		if (fcntl(n, F_GETFD) < 0) {
+			closed[n] = true;
 			fd = open("/dev/null", O_RDWR);
 			if (fd >= 0 && fd != n) {
 				dup2(fd, n);
@@ -101,13 +103,15 @@ fd_sane(void)
 			}
 		}
 	/* inetd puts the socket on all three: one message there would reach
-	 * the client.  A unix socket on 0 and 2 may as well be a parent that
-	 * wants to read our messages; fd_listeners knows more. */
-	inet = getsockname(0, (struct sockaddr *)&sa, &len) == 0 &&
-	    (sa.ss_family == AF_INET || sa.ss_family == AF_INET6);
+	 * the client.  A unix socket on 0 and 1 only may be a remote shell's,
+	 * whose user wants to read --help. */
+	client = is_socket(0) && same_file(0, 1) && same_file(0, 2);
+	if (is_socket(0) && getsockname(0, (struct sockaddr *)&sa, &len) == 0 &&
+	    sa.ss_family != AF_UNIX)
+		client = true;
 	for (n = 1; n <= 2; n++)
 		if (is_socket(n) && (flag(n, SO_ACCEPTCONN) ||
-		    (inet && same_file(0, n))))
+		    (client && same_file(0, n))))
 			mute(n);
 }
 
@@ -136,7 +140,7 @@ examine(int fd)
 	socklen_t len = sizeof sa;
 	int v = 0;
 
-	if (fcntl(fd, F_GETFD) < 0)
+	if (fcntl(fd, F_GETFD) < 0 || (fd >= 0 && fd <= 2 && closed[fd]))
 		return NOT_OPEN;
 	if (!is_socket(fd))
 		return NOT_SOCKET;
@@ -300,7 +304,7 @@ adopt(int fd, struct str name, const char *who)
 	struct listener *l;
 	unsigned i;
 
-	if (fd >= 1 && fd <= 2 && moved[fd] >= 0)
+	if (fd >= 0 && fd <= 2 && moved[fd] >= 0)
 		fd = moved[fd];
 	what = examine(fd);
 	if (what == GONE)
@@ -353,7 +357,8 @@ adopt_asked(const char *arg)
 		if (passed.n > 0)
 			die(1, "--fd %s: no stream socket of that name in "
 			    "LISTEN_FDNAMES=%s", arg, passed.names);
-		die(1, "--fd %s: %s", arg, passed.why);
+		die(1, "--fd %s: no descriptor's number, and as a name: %s",
+		    arg, passed.why);
 	}
 	errno = 0;
 	n = strtol(arg, &end, 10);
@@ -535,14 +540,15 @@ leftovers(void)
 		else
 			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	}
-	for (i = 1; i <= 2; i++) {
+	for (i = 0; i <= 2; i++) {
 		for (k = 0; k < found.n; k++)
 			if (found.l[k].fd == moved[i])
 				break;
 		if (moved[i] >= 0 && k == found.n)
 			close(moved[i]);
 		for (k = 0; k < found.n; k++)
-			if (same_file(found.l[k].fd, (int)i)) {
+			if (found.l[k].fd != (int)i &&
+			    same_file(found.l[k].fd, (int)i)) {
 				mute((int)i);
 				if (moved[i] >= 0)
 					close(moved[i]);

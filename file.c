@@ -1211,6 +1211,15 @@ body_read(struct body *b, void *dst, size_t cap)
 }
 
 void
+body_none(struct body *b)
+{
+	free(b->parts);
+	b->parts = NULL;
+	b->mem = NULL;
+	b->off = b->len = 0;
+}
+
+void
 body_end(struct body *b)
 {
 	file_unref(b->file);

@@ -88,7 +88,7 @@ static void
 finish(struct resp *r)
 {
 	if (r->head_only)
-		body_end(&r->body);
+		body_none(&r->body);
 }
 
 void

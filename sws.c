@@ -56,9 +56,12 @@ turn(int64_t end)
 	}
 	if (fd_signal[SIGHUP] > 0) {
 		fd_signal[SIGHUP] = 0;
+		fd_notify("RELOADING=1\nMONOTONIC_USEC=%lld",
+		    (long long)log_us());
 		if (log_open(conf.log_file) < 0)
 			warn("--log-file %s: %s", conf.log_file,
 			    strerror(errno));
+		fd_notify("READY=1");
 	}
 }
 

@@ -122,7 +122,7 @@ struct resp {
 	int status;
 	bool close;		/* the connection ends after this reply */
 	bool head_only;		/* HEAD, 304: fields without content */
-	struct str shared;	/* fields that live in body.file, or {NULL, 0} */
+	struct str shared;	/* fields that live in body.file, or {"", 0} */
 	struct body body;
 	size_t n;
 	char fields[RESP_FIELDS];	/* "name: value\r\n" lines */
@@ -302,6 +302,8 @@ size_t body_peek(const struct body *b, const char **p);
 void body_skip(struct body *b, off_t n);
 /* The next bytes of a body: 0 = all sent, -1 = file shorter than promised. */
 ssize_t body_read(struct body *b, void *dst, size_t cap);
+/* Nothing of b is to be sent, but its file stays: fields point into it. */
+void body_none(struct body *b);
 void body_end(struct body *b);
 /* Free the cache. */
 void file_end(void);

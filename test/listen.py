@@ -1328,6 +1328,22 @@ def drain():
                 check(name + ': says nothing bad', not re.search(
                     'error|warn|fail', w.text(), re.I), w.text())
 
+    def queued():
+        # nobody else will take what our own listener has in its queue
+        with Sws('--port', 0, '--host', '127.0.0.1') as w:
+            port = w.port()
+            w.p.send_signal(signal.SIGSTOP)
+            cs = [dial(port) for _ in range(5)]
+            for c in cs:
+                c.sendall(request())
+            w.p.send_signal(signal.SIGTERM)
+            w.p.send_signal(signal.SIGCONT)
+            got = [read_all(c, 5) for c in cs]
+            check('TERM: who is in our own queue is still served', all(
+                how == 'eof' and b'hello' in d and not flaw(d)
+                for d, how in got), got)
+            equal('TERM with a queue: exit', w.rc(), 0)
+
     def single():
         c, a = connection()
         with Sws('--fd', 0, fds={0: a, 1: a, 2: a}) as w:
@@ -1342,7 +1358,7 @@ def drain():
                   (b'', 'eof'))
             c.close()
     together([lambda n=n: one(n) for n in ('TERM', 'INT', 'QUIT')] +
-             [second, timeout, grace, own, single])
+             [second, timeout, grace, own, queued, single])
 
 
 def hup():
@@ -1693,7 +1709,7 @@ def help_and_manual():
     check('--help: at most 50 lines', len(lines) <= 50, len(lines))
     check('--help: no tabs, no trailing blanks',
           not re.search(r'\t|[ \t]\n', text))
-    shown = re.findall(r'^ *(?:-(\w), *)?--([a-z0-9-]+)', text, re.M)
+    shown = re.findall(r'^(?:-(\w),|  ) *--([a-z0-9-]+)', text, re.M)
     names = {n for _, n in shown}
     check('--help: every option of the tests', set(OPTIONS) <= names,
           set(OPTIONS) - names)

@@ -90,7 +90,7 @@ mandoc -Tlint sws.1 2>&1 |
 verdict "mandoc -Tlint is silent" "$tmp/out"
 
 # every option in --help is in the manual, and the other way round
-"${SWS:-$top/sws}" --help | sed -n 's/^[ -].*--\([a-z0-9-]*\).*/\1/p' | sort \
+"${SWS:-$top/sws}" --help | sed -n 's/^\(-.,\|   \) --\([a-z0-9-]*\).*/\2/p' | sort \
     >"$tmp/help"
 sed -n 's/^\.It .*Fl -\([a-z0-9-]*\).*/\1/p' sws.1 | sort >"$tmp/manual"
 diff "$tmp/help" "$tmp/manual" >"$tmp/out" 2>&1

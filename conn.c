@@ -20,6 +20,7 @@
  * Nobody else calls recv, send or close on a client. */
 #include "sws.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,6 +373,7 @@ save(struct conn *c, struct window w)
 		c->q.base = c->in;
 	}
 	if (nout > 0) {
+		assert(c->out == NULL);	/* older bytes went first */
 		c->out = malloc(nout);
 		if (c->out == NULL) {
 			conn_kill(c, "no memory for output");
@@ -462,15 +464,15 @@ run(struct conn *c, unsigned bits, int error)
 	nout = 0;
 	w = load(c);
 	for (;;) {
+		/* older bytes first; a log line says what was sent, but
+		 * without one replies may wait for each other in out */
+		if (c->out != NULL || (c->replying && (c->closing ||
+		    conf.access_log || c->body.len > 0 ||
+		    nout > sizeof out - RESP_FIELDS - 1024)))
+			f = flush(c, &budget);
+		if (f != SENT)
+			break;
 		if (c->replying) {
-			/* a log line says what was sent; without one, replies
-			 * may wait for each other in the buffer */
-			if (c->closing || conf.access_log ||
-			    c->body.len > 0 || c->out != NULL ||
-			    nout > sizeof out - RESP_FIELDS - 1024)
-				f = flush(c, &budget);
-			if (f != SENT)
-				break;
 			next_request(c, &w);
 			if (c->closing) {
 				linger(c);
@@ -478,9 +480,11 @@ run(struct conn *c, unsigned bits, int error)
 			}
 		}
 		rc = error;
-		if (rc == 0 && w.to > w.from)
+		if (budget <= 0)	/* the rest has its turn later */
+			rc = -1;
+		else if (rc == 0 && w.to > w.from)
 			rc = http_parse(&c->q, w.to - w.from);
-		if (rc != 0 && budget > 0) {
+		if (rc > 0) {
 			if (rc == 1)
 				site_answer(&c->q, &resp);
 			else
@@ -493,8 +497,8 @@ run(struct conn *c, unsigned bits, int error)
 			continue;
 		}
 		f = flush(c, &budget);
-		if (f == SENT && rc != 0)
-			f = SPENT;	/* whole requests are left over */
+		if (f == SENT && rc < 0)
+			f = SPENT;
 		if (f != SENT || drained || !receive(c, &w, &drained))
 			break;
 	}

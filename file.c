@@ -146,11 +146,10 @@ file_path(struct str raw, char *dst, size_t *len)
 			    c == '\\') {
 				return 400;	/* HTTP/2 hands us such bytes */
 			}
-			if (n >= PATH_LEN - 2) {
-				never = true;
-				n = start;
-			}
-			dst[n++] = (char)c;
+			if (n < PATH_LEN - 1)
+				dst[n++] = (char)c;
+			else
+				never = true;	/* no name is that long */
 		}
 		if (n == start + 1 && dst[start] == '.') {
 			n = start;
@@ -164,7 +163,7 @@ file_path(struct str raw, char *dst, size_t *len)
 				n--;
 		} else if (n > start) {
 			never |= hidden(dst, start, n, start == 0);
-			if (p < end)
+			if (p < end && n < PATH_LEN - 1)
 				dst[n++] = '/';
 		}
 		if (p < end)
@@ -1146,6 +1145,8 @@ file_range(const struct req *q, struct file *f, struct resp *r)
 		return 416;
 	if (n < 0 || n > RANGES_MAX)
 		return 200;
+	if (n > 1 && f->size > INT64_MAX / 2)
+		return 200;	/* the sum of the parts could overflow */
 	if (n > 1)
 		return multipart(f, r, v, (unsigned)n);
 	r->body.off = v[0].first;

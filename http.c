@@ -301,8 +301,8 @@ connection(struct req *q, const char *p, size_t n)
 
 	while ((k = element(&p, &n, &at)) >= 0)
 		if (is(at, (size_t)k, "close"))
-			q->keep = false;
-		else if (q->minor == 0 && is(at, (size_t)k, "keep-alive"))
+			q->close = true;
+		else if (is(at, (size_t)k, "keep-alive"))
 			q->keep = true;
 }
 
@@ -379,8 +379,9 @@ check(struct req *q)
 	/* RFC 9112 3.2.2: an absolute-form target's authority is the host */
 	if (q->host.len == 0)
 		q->host = q->field[F_HOST];
-	if (q->body)
-		q->keep = false;	/* content is never read as such */
+	/* content is never read as such; "close" wins, RFC 9112 9.3 */
+	if (q->body || q->close)
+		q->keep = false;
 	return 1;
 }
 
@@ -501,7 +502,8 @@ http_put(struct resp *r, const char *fmt, ...)
 static char *
 append(char *p, const char *s, size_t n)
 {
-	memcpy(p, s, n);
+	if (n > 0)
+		memcpy(p, s, n);
 	return p + n;
 }
 

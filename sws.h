@@ -84,6 +84,7 @@ struct req {
 	uint8_t method;		/* enum method */
 	uint8_t minor;		/* HTTP/1.minor */
 	bool keep;		/* the connection may stay open */
+	bool close;		/* a Connection field says close */
 	bool body;		/* content follows the head; never wanted */
 	bool expect_bad;	/* an expectation that is not 100-continue */
 	bool has_cl, has_te;	/* framing fields seen */

@@ -682,6 +682,10 @@ def rows():
     late = [c for c in cases if c.name.startswith(('row 33', 'row 97'))]
     early = [c for c in cases if c not in late]
     deliver(ports, early, 'whole', whole, 0)
+    quiet = Server(root, *opts, '--access-log=false')
+    deliver({'main': quiet.port, 'http1': plain.port}, early,
+            'whole, no access log', whole, 0)
+    equal('rows: exit status without access log', quiet.stop(), 0)
     deliver(ports, early, 'in two writes', two, 0.003)
     # alike long ones together: the short need not wait for the long
     early.sort(key=lambda c: len(places(c.data)))
@@ -762,18 +766,19 @@ def pages(data):
     return out, rest
 
 
-def pipelined():
-    s = Server(fixture())
+def pipelined(*opts):
+    s = Server(fixture(), *opts)
+    name = ' '.join(('pipelined',) + opts)
     for n in (2, 20):
         c = s.connect()
         c.sendall(b''.join(ask('/p/%d.txt' % i) for i in range(n)))
         data, how = read_all(c, 5, lambda d: len(pages(d)[0]) >= n and
                              pages(d)[0][-1] is not None)
-        equal('%d in one segment: all, in order' % n, pages(data),
+        equal('%s: %d in one segment, all in order' % (name, n), pages(data),
               (list(range(n)), b''))
         c.sendall(DRAIN)
         data, how = read_all(c)
-        check('%d in one segment: connection kept' % n,
+        check('%s: %d, connection kept' % (name, n),
               how == 'eof' and data.endswith(OK), (how, data[-200:]))
         c.close()
     # mixed: errors that keep the connection, heads only, no content
@@ -784,17 +789,17 @@ def pipelined():
     data, how = read_all(c)
     c.close()
     rs, rest = parse_responses(data, ('GET', 'HEAD', 'GET'))
-    equal('mixed in one segment: statuses', ([r.status for r in rs], rest, how),
+    equal(name + ': mixed, statuses', ([r.status for r in rs], rest, how),
           ([404, 200, 204, 308, 501, 200], b'', 'eof'))
-    check('mixed in one segment: last answer', data.endswith(OK), data[-100:])
-    equal('pipelined: exit status', s.stop(), 0)
+    check(name + ': mixed, last answer', data.endswith(OK), data[-100:])
+    equal(name + ': exit status', s.stop(), 0)
 
 
-def back_pressure():
+def back_pressure(*opts):
     """The client sends 2,000 requests before it reads; the answers are more
     than all buffers hold, so the server has to stop and go on."""
-    s = Server(fixture())
-    n = 2000
+    s = Server(fixture(), *opts)
+    n, name = 2000, ' '.join(('2,000 unread',) + opts)
     c = socket.socket()
     c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -805,13 +810,13 @@ def back_pressure():
     before = cpu(s.proc.pid)
     time.sleep(0.5)
     used = cpu(s.proc.pid) - before
-    check('2,000 unread: the server sleeps', used < 0.1 * SLOW,
+    check(name + ': the server sleeps', used < 0.1 * SLOW,
           '%.2f s of CPU in 0.5 s' % used)
     # another client is not held up
     r = get(s, '/sub/ok.txt', timeout=3)
-    check('2,000 unread: others are served', r.body == OK, r)
+    check(name + ': others are served', r.body == OK, r)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    size, data, how = 0, bytearray(), 'timeout'
+    data, how = bytearray(), 'timeout'
     end = time.time() + 20 * SLOW
     while time.time() < end:
         try:
@@ -823,8 +828,8 @@ def back_pressure():
             how = 'eof'
             break
         data += part
-        if data.count(b'HTTP/1.1 200 ') >= n and \
-                data.endswith(page((n - 1) % 50)):
+        if data.endswith(page((n - 1) % 50)) and \
+                data.count(b'HTTP/1.1 200 ') >= n:
             how = 'all'
             break
     got, rest = [], b''
@@ -837,15 +842,21 @@ def back_pressure():
         rest += b
     want = [i % 50 for i in range(n)]
     wrong = [i for i, (a, b) in enumerate(zip(got, want)) if a != b]
-    check('2,000 unread: all, in order', got == want and not rest and
+    check(name + ': all, in order', got == want and not rest and
           how == 'all', '%s, %d answers, first wrong %s, rest %r' %
           (how, len(got), wrong[:1], rest[:50]))
     c.sendall(DRAIN)
     data, how = read_all(c)
-    check('2,000 unread: connection kept', how == 'eof' and data.endswith(OK),
+    check(name + ': connection kept', how == 'eof' and data.endswith(OK),
           (how, data[-200:]))
     c.close()
-    equal('back-pressure: exit status', s.stop(), 0)
+    equal(name + ': exit status', s.stop(), 0)
+
+
+def no_log():
+    """Without an access log answers may wait for each other."""
+    pipelined('--access-log=false')
+    back_pressure('--access-log=false')
 
 
 def half_close():
@@ -1048,6 +1059,33 @@ def full_house():
     equal('8 of 20: exit status', s.stop(), 0)
 
 
+def silent_house():
+    """The eight who are in have not finished their request: nobody else gets
+    in, at no cost, until their time is over."""
+    s = Server(fixture(), '--max-connections', '8', '--header-timeout',
+               str(HEAD_SECS))
+    holders = [s.connect(20) for _ in range(8)]
+    for i, c in enumerate(holders):
+        if i % 2:
+            c.sendall(b'GET / HTTP/1.1\r\nHo')
+    time.sleep(0.2)
+    cs = [s.connect(20) for _ in range(12)]
+    for c in cs:
+        c.sendall(ask('/sub/ok.txt', 'Connection: close\r\n'))
+    before = cpu(s.proc.pid)
+    data, how = read_all(cs[0], 2 / SLOW)
+    used = cpu(s.proc.pid) - before
+    check('8 silent, 12 wait: no spinning', used < 0.5 * SLOW and not data,
+          '%.2f s of CPU in 2 s, %r' % (used, data[:50]))
+    got = [data] + [read_all(c, HEAD_SECS + 3)[0] for c in cs[1:]]
+    got[0] += read_all(cs[0], 3)[0]
+    equal('8 silent, 12 wait: all are served in the end',
+          sum(d.endswith(OK) for d in got), 12)
+    for c in holders + cs:
+        c.close()
+    equal('8 silent: exit status', s.stop(), 0)
+
+
 def big_error_page():
     """An error page that does not fit the client's buffer, which is tiny."""
     root = fixture()
@@ -1086,5 +1124,5 @@ def big_error_page():
 
 
 if __name__ == '__main__':
-    run([rows, pipelined, back_pressure, half_close, unwanted_content,
-         descriptors, idle, full_house, big_error_page])
+    run([rows, pipelined, back_pressure, no_log, half_close, unwanted_content,
+         descriptors, idle, full_house, silent_house, big_error_page])

@@ -44,10 +44,11 @@ test-asan: sws-asan
 	SWS=$$PWD/sws-asan SLOW=3 ./test.sh $(WIRE)
 
 test-valgrind: sws
-	SLOW=8 ./test.sh valgrind.sh
+	SWS=$$PWD/test/valgrind SLOW=8 ./test.sh http1.py listen.py files.py \
+	    pipeline.py clients.py
 
 # the parts that talk to a running server
-WIRE = http1.py listen.py files.py supervisors.py clients.py
+WIRE = http1.py pipeline.py listen.py files.py supervisors.py clients.py
 
 soak: sws
 	RACE=600 ./test.sh files.py

@@ -146,7 +146,7 @@ file_path(struct str raw, char *dst, size_t *len)
 			    c == '\\') {
 				return 400;	/* HTTP/2 hands us such bytes */
 			}
-			if (n < PATH_LEN - 1)
+			if (n < PATH_LEN - 2)
 				dst[n++] = (char)c;
 			else
 				never = true;	/* no name is that long */
@@ -163,8 +163,10 @@ file_path(struct str raw, char *dst, size_t *len)
 				n--;
 		} else if (n > start) {
 			never |= hidden(dst, start, n, start == 0);
-			if (p < end && n < PATH_LEN - 1)
+			if (p < end && n < PATH_LEN - 2)
 				dst[n++] = '/';
+			else
+				never |= p < end;
 		}
 		if (p < end)
 			p++;

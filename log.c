@@ -24,16 +24,18 @@ size_t log_datelen;
 
 static char clf_time[32];	/* the combined format's, of this second */
 static int sysfd = -1;		/* /dev/log once log_syslog was called */
-static bool use_syslog;
 
-/* Where access lines go.  How a write is kept from blocking depends on what
- * the descriptor is: O_NONBLOCK on one we were handed would change it for the
- * shell or service that shares it. */
-static struct {
-	int fd;			/* owned unless 2; -1 = syslog or nowhere */
-	enum { OUT_WRITE, OUT_SEND, OUT_POLL } how;
-	unsigned dropped;
-} out = { 2, OUT_WRITE, 0 };
+/* Where lines go.  How a write is kept from blocking depends on what the
+ * descriptor is: O_NONBLOCK on one we were handed would change it for the shell
+ * or service that shares it. */
+struct sink {
+	int fd;			/* -1 = syslog */
+	enum { SINK_WRITE, SINK_SEND, SINK_POLL } how;
+};
+
+static struct sink messages = { 2, SINK_WRITE }, lines = { 2, SINK_WRITE };
+static bool classified;		/* messages.how is right for its descriptor */
+static unsigned dropped;	/* access lines, not told yet */
 
 static const char mon[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
 	"Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
@@ -94,9 +96,9 @@ log_syslog(void)
 	static const struct sockaddr_un sa = { .sun_family = AF_UNIX,
 	    .sun_path = "/dev/log" };
 
-	if (use_syslog)
+	if (messages.fd < 0)
 		return;
-	use_syslog = true;
+	messages.fd = lines.fd = -1;
 	sysfd = socket(AF_UNIX, SOCK_DGRAM, 0);
 	if (sysfd < 0)
 		return;
@@ -121,25 +123,39 @@ to_syslog(int severity, const char *line, size_t n)
 	    send(sysfd, buf, (size_t)k, MSG_DONTWAIT) >= 0;
 }
 
-static void
+/* Write n bytes, a line, at once or not at all. */
+static bool
+emit(const struct sink *s, int severity, const char *line, size_t n)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+
+	if (s->fd < 0)
+		return to_syslog(severity, line, n - 1);
+	if (s->how == SINK_SEND)
+		return send(s->fd, line, n, MSG_DONTWAIT) == (ssize_t)n;
+	if (s->how == SINK_POLL && poll(&p, 1, 0) != 1)
+		return false;
+	return write(s->fd, line, n) == (ssize_t)n;
+}
+
+static bool
 say(int severity, const char *fmt, va_list ap)
 {
 	char buf[1024] = "sws: ";
-	size_t n = 5;
+	size_t n = 5, i;
 	int k;
 
 	k = vsnprintf(buf + n, sizeof buf - n - 1, fmt, ap);
 	if (k < 0)
-		return;
+		return false;
 	n += (size_t)k < sizeof buf - n - 1 ? (size_t)k : sizeof buf - n - 2;
-	for (k = 0; k < (int)n; k++)	/* one message is one line */
-		if ((unsigned char)buf[k] < 0x20)
-			buf[k] = '?';
+	for (i = 0; i < n; i++)		/* one message is one line */
+		if ((unsigned char)buf[i] < 0x20)
+			buf[i] = '?';
 	buf[n++] = '\n';
-	if (use_syslog)
-		to_syslog(severity, buf + 5, n - 6);
-	else if (write(2, buf, n) < 0)
-		return;		/* nobody left to tell */
+	if (messages.fd < 0)
+		return to_syslog(severity, buf + 5, n - 6);
+	return emit(&messages, severity, buf, n);
 }
 
 void
@@ -201,31 +217,44 @@ reopen(int fd)
 	    O_CLOEXEC);
 }
 
+/* Find out how to write to standard error without waiting. */
+static void
+classify(void)
+{
+	struct stat st;
+	int own;
+
+	classified = true;
+	if (messages.fd < 0 || fstat(messages.fd, &st) < 0 ||
+	    S_ISREG(st.st_mode))
+		return;
+	if (S_ISSOCK(st.st_mode))
+		messages.how = SINK_SEND;
+	else if ((own = reopen(messages.fd)) >= 0)
+		messages.fd = own;
+	else
+		messages.how = SINK_POLL;
+}
+
 int
 log_open(const char *file)
 {
-	struct stat st;
-	int fd = -1, own;
+	int fd;
 
-	if (file != NULL) {
-		fd = open(file, O_WRONLY | O_CREAT | O_APPEND |
-		    O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
-		if (fd < 0)
-			return -1;
-	} else if (!use_syslog)
-		fd = 2;
-	if (out.fd > 2)
-		close(out.fd);
-	out.fd = fd;
-	out.how = OUT_WRITE;
-	if (fd != 2 || fstat(fd, &st) < 0 || S_ISREG(st.st_mode))
+	if (!classified)
+		classify();
+	if (file == NULL) {
+		lines = messages;
 		return 0;
-	if (S_ISSOCK(st.st_mode))
-		out.how = OUT_SEND;
-	else if ((own = reopen(fd)) >= 0)
-		out.fd = own;
-	else
-		out.how = OUT_POLL;
+	}
+	fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY |
+	    O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -1;
+	if (lines.fd > 2)
+		close(lines.fd);
+	lines.fd = fd;
+	lines.how = SINK_WRITE;
 	return 0;
 }
 
@@ -267,25 +296,6 @@ quoted(char *dst, size_t at, size_t cap, const struct req *q, struct span s)
 	return at;
 }
 
-static void
-put_line(const char *line, size_t n)
-{
-	struct pollfd p = { .fd = out.fd, .events = POLLOUT };
-	ssize_t k;
-
-	if (out.fd < 0) {
-		k = to_syslog(6, line, n - 1) ? (ssize_t)n : -1;
-	} else if (out.how == OUT_SEND) {
-		k = send(out.fd, line, n, MSG_DONTWAIT);
-	} else if (out.how == OUT_POLL && poll(&p, 1, 0) != 1) {
-		k = -1;
-	} else {
-		k = write(out.fd, line, n);
-	}
-	if (k != (ssize_t)n)
-		out.dropped++;
-}
-
 void
 log_access(const struct req *q, const struct sockaddr *peer, int status,
     int64_t bytes, int64_t start_us)
@@ -318,17 +328,32 @@ log_access(const struct req *q, const struct sockaddr *peer, int status,
 	n = quoted(buf, n, cap, q, q->field[F_USER_AGENT]);
 	n += (size_t)snprintf(buf + n, sizeof buf - n, " %lld.%06lld\n",
 	    (long long)(us / 1000000), (long long)(us % 1000000));
-	put_line(buf, n);
+	if (!emit(&lines, 6, buf, n))
+		dropped++;
+}
+
+/* warn(), but says whether it came through. */
+static bool __attribute__((format(printf, 1, 2)))
+told(const char *fmt, ...)
+{
+	va_list ap;
+	bool ok;
+
+	va_start(ap, fmt);
+	ok = say(4, fmt, ap);
+	va_end(ap);
+	return ok;
 }
 
 void
 log_dropped(void)
 {
-	unsigned n = out.dropped;
+	static time_t tried;
 
-	if (n == 0)
+	if (dropped == 0 || tried == log_now)
 		return;
-	out.dropped = 0;
-	warn("%u lines of the access log were dropped: it is not read fast "
-	    "enough", n);
+	tried = log_now;
+	if (told("%u lines of the access log were dropped: it is not read fast "
+	    "enough", dropped))
+		dropped = 0;
 }

@@ -31,7 +31,7 @@ part() {
 	rm -f "$log.part" "$log.err"
 }
 
-parts=${*:-$(ls test/*.sh test/*.py | sed 's|test/||; /^lib\.py$/d')}
+parts=${*:-$(ls test/*.sh test/*.py | sed 's|test/||; /^lib\.py$/d; /^deps\.sh$/d')}
 for p in $parts; do
 	case $p in
 	*.py) part "${p%.py}" "$PYTHON" "test/$p" ;;

@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 # a|b: the first of these names that the distribution has
 build='gcc make libc6-dev'
 test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl-tools
-	curl wget python3 git valgrind strace procps iproute2 util-linux
+	ca-certificates netbase curl wget python3 git valgrind strace procps iproute2 util-linux
 	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
 	libtirpc3|libtirpc3t64 libwrap0"

@@ -501,6 +501,8 @@ run(struct conn *c, unsigned bits, int error)
 			f = SPENT;
 		if (f != SENT || drained || !receive(c, &w, &drained))
 			break;
+		if (worked)
+			file_turn();	/* as in add() */
 	}
 	if (c->state == CONN_DEAD)
 		return;
@@ -548,7 +550,9 @@ add(int fd, const struct sockaddr *sa, socklen_t len)
 	    len <= sizeof c->peer)
 		memcpy(&c->peer, sa, len);
 	move(c, CONN_HEAD);
-	/* the request is often there already */
+	/* the request is often there already; it may have been sent after a
+	 * change that came after this turn's look at the files */
+	file_turn();
 	serve(c, FD_READ, 0);
 }
 

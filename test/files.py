@@ -4,7 +4,7 @@ a file is served, error pages and the access log.
 RACE is how many seconds a folder changes places with a link to the outside
 while clients fetch through it; that runs beside everything else.
 """
-import email.utils, itertools, random, urllib.parse
+import calendar, email.utils, itertools, random, urllib.parse
 import lib
 from lib import *
 
@@ -617,7 +617,8 @@ def long_paths():
 def names():
     """What a file may be called, and what is no file."""
     root = folder()
-    names = [b'a' * 255, b'n' * 250 + b'.html', b'a b  c.txt', 'ü€😀.txt'.encode(),
+    names = [b'a' * 255, b'n' * 250 + b'.html', b'a b  c.txt',
+             '\u00fc\u20ac\U0001f600.txt'.encode(),
              b'\xff\xfe\x80', b'\x01\x1f\x7f', b'tab\there', b'nl\nnl', b'cr\rcr',
              b'"quoted"', b"it's", b'<b>&amp;', b'back\\slash', b'a;b=c', b'a+b',
              b'100%', b'%41', b'%2e%2e', b'a?b', b'a#b', b'$x', b'a:b', b'*', b'~',
@@ -1367,6 +1368,10 @@ def changes(wrap=(), tag='', rounds=50):
     """The next request shows every change, on a new and on a kept connection."""
     root = folder()
     f = put(root + '/f.txt', b'0', 1e9)
+    # folders whose files are at rest when it is their turn, see below
+    for i in range(2 * rounds):
+        put(root + '/v%d/f.txt' % i, b'folder %d' % i, 1e9)
+    made = time.time()
     s = Server(root, wrap=wrap)
     kept = s.connect()
     ask = [lambda p, x='': get(s, p, x), lambda p, x='': get(s, p, x, sock=kept)]
@@ -1470,6 +1475,23 @@ def changes(wrap=(), tag='', rounds=50):
         os.rmdir(root + '/pg')
         return bad or wants(a, '/pg', 404)
 
+    def large(i, a):            # more than is held in memory
+        put(root + '/new', b'%06d' % i * 20000)
+        a('/large.bin')
+        os.rename(root + '/new', root + '/large.bin')
+        return wants(a, '/large.bin', 200, b'%06d' % i * 20000)
+
+    turn = itertools.count()
+
+    def at_rest(i, a):          # an old file for another old one, both small
+        n = next(turn)
+        a('/now/f.txt')
+        if os.path.exists(root + '/now'):
+            os.rename(root + '/now', root + '/was%d' % n)
+        bad = wants(a, '/now/f.txt', 404)
+        os.rename(root + '/v%d' % n, root + '/now')
+        return bad or wants(a, '/now/f.txt', 200, b'folder %d' % n)
+
     each('replaced by rename', replaced)
     each('edited in place', in_place)
     each('replaced, same size and mtime', same_mtime)
@@ -1479,6 +1501,9 @@ def changes(wrap=(), tag='', rounds=50):
     each('new variant', variant)
     each('link in its place', link)
     each('x, x.html, x/', html)
+    each('large file replaced', large)
+    time.sleep(max(0, made + 3.2 - time.time()))
+    each('file at rest replaced by another', at_rest)
     kept.close()
     end(s)
     if wrap:
@@ -1702,7 +1727,7 @@ def access_log():
         if m:
             t = time.strptime(m.group(2).decode(), '%d/%b/%Y:%H:%M:%S')
             check('log: time is UTC, %s' % name, abs(
-                time.time() - __import__('calendar').timegm(t)) < 30, lines[-1])
+                time.time() - calendar.timegm(t)) < 30, lines[-1])
     for sent, escaped in (
             (b'"quoted"', rb'\"quoted\"'), (b'back\\slash', rb'back\\slash'),
             (b'a\tb', rb'a\x09b'), (b'\xff\xc3\xbc', rb'\xff\xc3\xbc'),

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - fuzz what reads bytes from clients.
+# run.sh - fuzz what reads bytes from clients, and keys.
 #
 #	fuzz/run.sh [SECONDS]	each driver that long [600]; ends at a finding
 #	fuzz/run.sh replay	each input of the corpora once: part of the suite
@@ -25,6 +25,9 @@ build() {
 
 http_files="log.c conf.c"
 path_files="http.c fd.c log.c conf.c"
+tls_files="log.c conf.c"
+pem_files="log.c conf.c"
+h2_files="site.c file.c http.c fd.c log.c conf.c"
 
 make_driver() {
 	files=
@@ -33,12 +36,12 @@ make_driver() {
 		files="$files $here/../$f"
 	done
 	# shellcheck disable=SC2086
-	build "$1_fuzz" $files
+	build "$1_fuzz" $files -lbearssl -lnghttp2
 }
 
 replay() {
 	bad=0
-	for d in http path; do
+	for d in http path h2 tls pem; do
 		n=$(find "$here/corpus/$d" -type f | wc -l | tr -d ' ')
 		if ! command -v "$CLANG" >/dev/null; then
 			echo "FAIL ${d}_fuzz: $CLANG is not installed"
@@ -66,7 +69,7 @@ replay() {
 }
 
 fuzz() {
-	for d in http path; do
+	for d in http path h2 tls pem; do
 		make_driver $d || {
 			cat "$work/${d}_fuzz.err"
 			return 1

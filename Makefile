@@ -7,16 +7,26 @@
 PREFIX = /usr/local
 CC = cc
 CFLAGS = -O2 -g
+
+# TLS=0 and HTTP2=0 leave a protocol and its library out (after make clean)
+TLS = 1
+HTTP2 = 1
+DEFS_TLS_0 = -DNO_TLS
+LIBS_TLS_1 = -lbearssl
+DEFS_HTTP2_0 = -DNO_HTTP2
+LIBS_HTTP2_1 = -lnghttp2
+DEFS = $(DEFS_TLS_$(TLS)) $(DEFS_HTTP2_$(HTTP2))
+LIBS = $(LIBS_TLS_$(TLS)) $(LIBS_HTTP2_$(HTTP2)) $(LDLIBS)
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes \
 	-Wmissing-prototypes -Wwrite-strings -Wpointer-arith -Wcast-qual \
 	-Wconversion
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS)
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(DEFS)
 
 # lowest first: a file calls only what stands before it
-OBJS = log.o conf.o fd.o http.o file.o site.o conn.o sws.o
+OBJS = log.o conf.o fd.o http.o file.o site.o h2.o tls.o conn.o sws.o
 
 sws: $(OBJS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(OBJS) $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(OBJS) $(LIBS)
 
 .SUFFIXES: .c .o
 .c.o:
@@ -38,7 +48,7 @@ test: sws
 # the suite on a build with sanitizers, and under valgrind; both take a while
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 sws-asan: $(OBJS)
-	$(CC) $(ALL_CFLAGS) -O1 $(SANITIZE) -o $@ $(OBJS:.o=.c) $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) -O1 $(SANITIZE) -o $@ $(OBJS:.o=.c) $(LIBS)
 
 test-asan: sws-asan
 	SWS=$$PWD/sws-asan SLOW=3 ./test.sh $(WIRE)
@@ -48,7 +58,7 @@ test-valgrind: sws
 	    pipeline.py clients.py
 
 # the parts that talk to a running server
-WIRE = http1.py pipeline.py listen.py files.py supervisors.py clients.py
+WIRE = http1.py pipeline.py h2.py listen.py files.py supervisors.py clients.py
 
 soak: sws
 	RACE=600 ./test.sh files.py

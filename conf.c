@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-extern char **environ;
+#ifndef NO_HTTP2
+#include <nghttp2/nghttp2ver.h>
+#endif
 
 struct conf conf = {
 	.root = ".",
@@ -17,6 +18,9 @@ struct conf conf = {
 	.index = { { "index.html" }, 1 },
 	.page404 = "404.html",
 	.page50x = "50x.html",
+	.http2 = true,
+	.https_host = "localhost",
+	.https_from = { { "localhost" }, 1 },
 	.compression_static = true,
 	.etag = true,
 	.trailing_redirect = true,
@@ -31,10 +35,20 @@ struct conf conf = {
 	.ready_fd = -1,
 };
 
-const char conf_libraries[] = "no TLS, no HTTP/2";
+static const char libraries[] =
+#ifdef NO_TLS
+    "no TLS, "
+#else
+    "BearSSL, "	/* it does not tell its version */
+#endif
+#ifdef NO_HTTP2
+    "no HTTP/2";
+#else
+    "nghttp2 " NGHTTP2_VERSION;
+#endif
 
-enum kind { STRING, BOOL, NUMBER, SECONDS, OCTAL, LEVEL, FDS, INDEX, ACT_HELP,
-	ACT_VERSION };
+enum kind { STRING, BOOL, NUMBER, SECONDS, OCTAL, LEVEL, LIST, INDEX, FILES,
+	ALIAS, ACT_HELP, ACT_VERSION };
 
 /* Who set an option; a stronger one wins, whatever came first. */
 enum source { S_DEFAULT, S_FILE, S_ENV, S_ARG };
@@ -48,7 +62,7 @@ static const struct option {
 	unsigned max;
 	const char *var;	/* after SERVER_; NULL = the name, upper case */
 	const char *arg;
-	const char *help;
+	const char *help;	/* NULL: not shown; `arg` is the option meant */
 } table[] = {
 #define AT(m) (uint16_t)offsetof(struct conf, m)
 { "root", 'd', STRING, 0, AT(root), 0, NULL, "DIR",
@@ -57,7 +71,7 @@ static const struct option {
 	"address or name to bind [::]" },
 { "port", 'p', NUMBER, 1, AT(port), 65535, NULL, "N",
 	"port to bind, 0 = any free one [8080]" },
-{ "fd", 'f', FDS, 0, AT(fds), 0, "LISTEN_FD", "N|NAME",
+{ "fd", 'f', LIST, 0, AT(fds), 0, "LISTEN_FD", "N|NAME",
 	"serve a socket that was passed in; repeatable" },
 { "unix-socket", 0, STRING, 1, AT(unix_socket), 0, NULL, "PATH",
 	"listen on a unix socket" },
@@ -65,6 +79,25 @@ static const struct option {
 	"its permissions, octal [666]" },
 { "unix-socket-force", 0, BOOL, 0, AT(unix_force), 0, NULL, NULL,
 	"replace a stale one" },
+{ "tls", 't', BOOL, 0, AT(tls), 0, NULL, NULL,
+	"TLS; on when there is a certificate" },
+{ "tls-cert", 'C', FILES, 0, AT(cert), 0, NULL, "FILE",
+	"certificate chain, PEM; repeatable with its key" },
+{ "tls-key", 'K', FILES, 0, AT(key), 0, NULL, "FILE",
+	"its private key, PEM" },
+{ "http2", 0, BOOL, 0, AT(http2), 0, NULL, NULL,
+	"HTTP/2 beside HTTP/1.1 [true]" },
+{ "https-redirect", 0, BOOL, 0, AT(https_redirect), 0, NULL, NULL,
+	"send plain requests to https [false]" },
+{ "https-redirect-host", 0, STRING, 0, AT(https_host), 0, NULL, "NAME",
+	"to this host [localhost]" },
+{ "https-redirect-from-port", 0, NUMBER, 0, AT(https_from_port), 65535, NULL,
+	"N", "from this port, bound besides [none]" },
+{ "https-redirect-from-hosts", 0, LIST, 0, AT(https_from), 0, NULL, "LIST",
+	"from these hosts only [localhost]" },
+{ "http2-tls", 0, ALIAS, 0, 0, 0, NULL, "tls", NULL },
+{ "http2-tls-cert", 0, ALIAS, 0, 0, 0, NULL, "tls-cert", NULL },
+{ "http2-tls-key", 0, ALIAS, 0, 0, 0, NULL, "tls-key", NULL },
 { "index-files", 0, INDEX, 0, AT(index), 0, NULL, "LIST",
 	"index files, first found is sent [index.html]" },
 { "page404", 0, STRING, 0, AT(page404), 0, "ERROR_PAGE_404", "FILE",
@@ -127,6 +160,8 @@ help(void)
 	for (i = 0; i < NOPTIONS; i++) {
 		const struct option *o = &table[i];
 
+		if (o->help == NULL)
+			continue;
 		snprintf(left, sizeof left, "%c%c%c --%s%s%s",
 		    o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
 		    o->letter ? ',' : ' ', o->name, o->arg ? " " : "",
@@ -192,6 +227,7 @@ set(unsigned i, const char *v, enum source s)
 	    "trace" };
 	const struct option *o = &table[i];
 	char *at = (char *)&conf + o->off;
+	struct names *names;
 	unsigned k;
 	long n;
 
@@ -229,11 +265,22 @@ set(unsigned i, const char *v, enum source s)
 			return "must be error, warn, info, debug or trace";
 		log_level = k;
 		break;
-	case FDS:
+	case LIST:
+		names = (struct names *)(void *)at;
 		if (from[i] != s)
-			conf.fds.n = 0;
+			names->n = 0;
 		from[i] = (uint8_t)s;
-		return list(conf.fds.v, &conf.fds.n, LISTENERS_MAX, v);
+		return list(names->v, &names->n, NAMES_MAX, v);
+	case FILES:
+		names = (struct names *)(void *)at;
+		if (*v == '\0')
+			return "must not be empty";
+		if (from[i] != s)
+			names->n = 0;
+		if (names->n == NAMES_MAX)
+			return "too many of them";
+		names->v[names->n++] = v;
+		break;
 	case INDEX:
 		conf.index.n = 0;
 		from[i] = (uint8_t)s;
@@ -247,12 +294,6 @@ set(unsigned i, const char *v, enum source s)
 	return NULL;
 }
 
-static bool
-takes_no_value(const struct option *o)
-{
-	return o->kind == BOOL || o->kind >= ACT_HELP;
-}
-
 /* The option called name (n bytes), or NOPTIONS. */
 static unsigned
 find(const char *name, size_t n)
@@ -264,6 +305,20 @@ find(const char *name, size_t n)
 		    memcmp(table[i].name, name, n) == 0)
 			break;
 	return i;
+}
+
+/* The option i stands for. */
+static unsigned
+meant(unsigned i)
+{
+	return i < NOPTIONS && table[i].kind == ALIAS ?
+	    find(table[i].arg, strlen(table[i].arg)) : i;
+}
+
+static bool
+takes_no_value(const struct option *o)
+{
+	return o->kind == BOOL || o->kind >= ACT_HELP;
 }
 
 static unsigned
@@ -304,7 +359,7 @@ from_environment(void)
 		v = getenv(name);
 		if (v == NULL || *v == '\0')	/* env files have such lines */
 			continue;
-		if ((why = set(i, v, S_ENV)) != NULL)
+		if ((why = set(meant(i), v, S_ENV)) != NULL)
 			die(2, "%s=\"%s\": %s", name, v, why);
 	}
 }
@@ -325,10 +380,10 @@ long_option(const char *arg, const char *next)
 {
 	const char *name = arg + 2, *eq = strchr(name, '=');
 	size_t n = eq ? (size_t)(eq - name) : strlen(name);
-	unsigned i = find(name, n);
+	unsigned i = meant(find(name, n));
 
 	if (i == NOPTIONS && n > 3 && strncmp(name, "no-", 3) == 0) {
-		i = find(name + 3, n - 3);
+		i = meant(find(name + 3, n - 3));
 		if (i == NOPTIONS || table[i].kind != BOOL)
 			die(2, "unknown option %s", arg);
 		if (eq != NULL)
@@ -411,7 +466,7 @@ informative(int argc, char **argv)
 		if (table[i].kind == ACT_HELP)
 			help();
 		else
-			printf("sws %s (%s)\n", SWS_VERSION, conf_libraries);
+			printf("sws %s (%s)\n", SWS_VERSION, libraries);
 		if (fflush(stdout) != 0)
 			die(1, "standard output: %s", strerror(errno));
 		exit(0);
@@ -461,4 +516,12 @@ conf_read(int argc, char **argv)
 		    "passed in or our own", socket);
 	if (log_level < LOG_L_INFO)
 		conf.access_log = false;
+	if (conf.cert.n != conf.key.n)
+		die(2, "--tls-cert and --tls-key come in pairs: %u and %u",
+		    conf.cert.n, conf.key.n);
+	i = find("tls", 3);
+	if (from[i] == S_DEFAULT)
+		conf.tls = conf.cert.n > 0;
+	if (conf.tls && conf.cert.n == 0)
+		die(2, "--tls needs --tls-cert and --tls-key");
 }

@@ -37,7 +37,13 @@ struct conn {
 	bool closing;		/* the reply under way is the last one */
 	bool replying;		/* q is being answered and not yet logged */
 	bool again;		/* stopped by its budget: on the again list */
+	bool redirect;		/* its listener sends to https */
 	bool fresh;		/* has not sent a whole request yet */
+	bool blocked;		/* output waits for the socket */
+	bool greeted;		/* TLS: the first record has begun */
+	bool plain;		/* spoke HTTP where TLS is spoken */
+	bool notified;		/* close_notify was queued */
+	bool ending;		/* HTTP/2: close when all is sent */
 	int status;		/* of the reply under way */
 	int64_t deadline;
 	struct conn *prev, *next;	/* in the queue of its state */
@@ -49,6 +55,8 @@ struct conn {
 	int64_t began;		/* microseconds */
 	int64_t head_left;	/* bytes of the head still to be sent */
 	int64_t sent;		/* bytes of the content that were */
+	struct tls *tls;	/* owned; NULL = plain */
+	struct h2 *h2;		/* owned; NULL = HTTP/1.1 */
 	struct req q;
 	struct body body;	/* owned */
 	union {
@@ -76,6 +84,10 @@ static char in[INBUF];		/* the running connection's */
 static char out[OUTBUF];
 static size_t nout;
 static struct resp resp;
+
+enum { TLS_RECORD = 22 };	/* RFC 5246 6.2.1: a handshake's first byte */
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
+enum { PREFACE = sizeof preface - 1 };
 
 /* ---- states ---------------------------------------------------------------- */
 
@@ -162,6 +174,10 @@ conn_kill(struct conn *c, const char *why)
 	free(c->in);
 	free(c->out);
 	c->in = c->out = NULL;
+	h2_free(c->h2);
+	tls_free(c->tls);
+	c->h2 = NULL;
+	c->tls = NULL;
 	move(c, CONN_DEAD);
 	c->link = dead_list;
 	dead_list = c;
@@ -182,18 +198,27 @@ free_dead(void)
 	}
 }
 
+/* Would more input do any good now? */
+static bool
+can_take(const struct conn *c)
+{
+	if (c->state == CONN_LINGER)
+		return true;
+	if (c->h2 != NULL)
+		return h2_wants_input(c->h2);
+	return !c->replying && c->out == NULL;
+}
+
 /* Tell the kernel what c waits for, if that changed. */
 static void
 watch(struct conn *c)
 {
-	unsigned want = 0;
+	unsigned want = c->blocked ? FD_WRITE : 0;
 
 	if (c->state == CONN_DEAD || c->again)
 		return;
-	if (c->state == CONN_REPLY)
-		want = FD_WRITE;
-	else if (!c->eof)
-		want = FD_READ;
+	if (!c->eof && can_take(c))
+		want |= FD_READ;
 	if (want == c->watched)
 		return;
 	if (fd_want(c->fd, c->watched, want, c) < 0)
@@ -204,12 +229,21 @@ watch(struct conn *c)
 
 /* ---- output ----------------------------------------------------------------- */
 
+/* k more bytes of the reply under way left us. */
+static void
+count(struct conn *c, size_t k)
+{
+	int64_t of_head = (int64_t)k < c->head_left ? (int64_t)k : c->head_left;
+
+	c->head_left -= of_head;
+	c->sent += (int64_t)k - of_head;
+}
+
 /* k bytes were taken by the socket: first of the pending ones, then content. */
 static void
 sent(struct conn *c, size_t k)
 {
 	size_t pending = c->out ? c->nout : nout, n = k < pending ? k : pending;
-	int64_t of_head;
 
 	if (c->out != NULL) {
 		c->outoff += (uint32_t)n;
@@ -224,56 +258,141 @@ sent(struct conn *c, size_t k)
 	}
 	if (k > n)
 		body_skip(&c->body, (off_t)(k - n));
-	of_head = (int64_t)k < c->head_left ? (int64_t)k : c->head_left;
-	c->head_left -= of_head;
-	c->sent += (int64_t)k - of_head;
+	count(c, k);
 }
 
 enum flushed { SENT, BLOCKED, SPENT, KILLED };
 
-/* Send what is pending and then the content under way: until all is sent, the
- * socket takes no more, or the budget is spent. */
+/* What push made of it, when it moved no bytes. */
+enum { ALL_SENT = 0, WOULD_BLOCK = -1, GONE = -2 };
+
+static ssize_t
+push_result(struct conn *c, ssize_t k)
+{
+	if (k >= 0)
+		return k;
+	if (errno == EAGAIN || errno == EINTR)
+		return WOULD_BLOCK;
+	conn_kill(c, "send");
+	return GONE;
+}
+
+/* Move some of what c owes to the socket: pending bytes, then content.  How
+ * many were taken, or one of the above. */
+static ssize_t
+push_plain(struct conn *c, int64_t budget)
+{
+	const char *a = c->out ? c->out + c->outoff : out, *b;
+	size_t na = c->out ? c->nout : nout, nb;
+	off_t off;
+	ssize_t k;
+
+	nb = c->body.len > 0 ? body_peek(&c->body, &b) : 0;
+	if (na == 0 && c->body.len == 0)
+		return ALL_SENT;
+	if (na > 0) {
+		k = fd_send(c->fd, a, na, nb > 0 ? b : NULL, nb,
+		    c->body.len > 0 && nb == 0);
+	} else if (nb > 0) {
+		k = fd_send(c->fd, b, nb, NULL, 0, c->body.parts != NULL);
+	} else {
+		off = c->body.off;
+		k = fd_sendfile(c->fd, c->body.file->fd, &off,
+		    c->body.len < budget ? (size_t)c->body.len :
+		    (size_t)budget);
+		if (k == 0) {
+			conn_kill(c, "file shorter than promised");
+			return GONE;
+		}
+	}
+	if (k > 0)
+		sent(c, (size_t)k);
+	return push_result(c, k);
+}
+
+/* Fill a record with what c owes.  False: a file ended too early. */
+static bool
+fill_record(struct conn *c)
+{
+	unsigned char *p;
+	size_t room = tls_app_out(c->tls, &p), n, all = 0;
+	ssize_t k;
+
+	while (room > 0) {
+		n = c->out ? c->nout : nout;
+		if (n > 0) {
+			n = n < room ? n : room;
+			memcpy(p, c->out ? c->out + c->outoff : out, n);
+			sent(c, n);
+		} else {
+			k = body_read(&c->body, p, room);
+			if (k < 0)
+				return false;
+			if (k == 0)
+				break;
+			n = (size_t)k;
+			count(c, n);
+		}
+		p += n;
+		room -= n;
+		all += n;
+	}
+	if (all > 0) {
+		tls_app_out_done(c->tls, all);
+		tls_flush(c->tls);
+	}
+	return true;
+}
+
+static ssize_t
+push_tls(struct conn *c)
+{
+	unsigned char *p;
+	size_t n = tls_rec_out(c->tls, &p);
+	ssize_t k;
+
+	if (n == 0) {
+		if (!fill_record(c)) {
+			conn_kill(c, "file ended inside a record");
+			return GONE;
+		}
+		n = tls_rec_out(c->tls, &p);
+	}
+	if (n == 0)
+		return ALL_SENT;
+	k = fd_send(c->fd, p, n, NULL, 0, false);
+	if (k > 0)
+		tls_rec_out_done(c->tls, (size_t)k);
+	return push_result(c, k);
+}
+
+/* Send what is owed: until all is sent, the socket takes no more, or the budget
+ * is spent. */
 static enum flushed
 flush(struct conn *c, int64_t *budget)
 {
-	const char *a, *b;
-	size_t na, nb;
 	ssize_t k;
-	off_t off;
 
+	c->blocked = false;
 	for (;;) {
-		a = c->out ? c->out + c->outoff : out;
-		na = c->out ? c->nout : nout;
-		nb = c->body.len > 0 ? body_peek(&c->body, &b) : 0;
-		if (na == 0 && c->body.len == 0)
-			return SENT;
+		if (c->h2 != NULL && c->out == NULL && nout == 0) {
+			k = h2_output(c->h2, out, sizeof out);
+			if (k < 0)
+				c->closing = true;
+			else
+				nout = (size_t)k;
+		}
 		if (*budget <= 0)
 			return SPENT;
-		if (na > 0) {
-			k = fd_send(c->fd, a, na, nb > 0 ? b : NULL, nb,
-			    c->body.len > 0 && nb == 0);
-		} else if (nb > 0) {
-			k = fd_send(c->fd, b, nb, NULL, 0,
-			    c->body.parts != NULL);
-		} else {
-			off = c->body.off;
-			k = fd_sendfile(c->fd, c->body.file->fd, &off,
-			    c->body.len < *budget ? (size_t)c->body.len :
-			    (size_t)*budget);
-			if (k == 0) {
-				conn_kill(c, "file shorter than promised");
-				return KILLED;
-			}
-		}
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0 && errno == EAGAIN)
-			return BLOCKED;
-		if (k < 0) {
-			conn_kill(c, "send");
+		k = c->tls != NULL ? push_tls(c) : push_plain(c, *budget);
+		if (k == ALL_SENT)
+			return SENT;
+		if (k == GONE)
 			return KILLED;
+		if (k == WOULD_BLOCK) {
+			c->blocked = true;
+			return BLOCKED;
 		}
-		sent(c, (size_t)k);
 		*budget -= k;
 		if (c->state == CONN_REPLY)
 			move(c, CONN_REPLY);	/* it took something */
@@ -385,11 +504,56 @@ save(struct conn *c, struct window w)
 	}
 }
 
+/* recv(2), through TLS where that is.  `*drained`: nothing is left to read. */
+static ssize_t
+take(struct conn *c, char *dst, size_t room, bool *drained)
+{
+	unsigned char *p;
+	size_t n;
+	ssize_t k;
+
+	if (c->tls == NULL) {
+		k = recv(c->fd, dst, room, 0);
+		*drained = k < (ssize_t)room;
+		return k;
+	}
+	for (;;) {
+		n = tls_app_in(c->tls, &p);
+		if (n > 0) {
+			n = n < room ? n : room;
+			memcpy(dst, p, n);
+			tls_app_in_done(c->tls, n);
+			return (ssize_t)n;
+		}
+		if (tls_state(c->tls) == TLS_CLOSED)
+			return 0;
+		n = *drained ? 0 : tls_rec_in(c->tls, &p);
+		if (n == 0) {	/* drained, or it has to say something first */
+			errno = EAGAIN;
+			return -1;
+		}
+		k = recv(c->fd, p, n, 0);
+		if (k <= 0)
+			return k;
+		*drained = k < (ssize_t)n;
+		if (!c->greeted && *p != TLS_RECORD) {
+			/* no TLS at all: answer in what it does speak */
+			n = (size_t)k < room ? (size_t)k : room;
+			memcpy(dst, p, n);
+			tls_free(c->tls);
+			c->tls = NULL;
+			c->plain = true;
+			return (ssize_t)n;
+		}
+		c->greeted = true;
+		tls_rec_in_done(c->tls, (size_t)k);
+	}
+}
+
 /* Read more into w.  False: nothing came, or the connection is dead. */
 static bool
 receive(struct conn *c, struct window *w, bool *drained)
 {
-	size_t room;
 	ssize_t n;
 
 	if (w->from > 0) {	/* the rest of a head, at most HEAD_MAX */
@@ -398,14 +562,14 @@ receive(struct conn *c, struct window *w, bool *drained)
 		w->from = 0;
 		c->q.base = in;
 	}
-	room = sizeof in - w->to;
-	n = recv(c->fd, in + w->to, room, 0);
-	*drained = n < (ssize_t)room;
+	n = take(c, in + w->to, sizeof in - w->to, drained);
 	if (n > 0) {
 		w->to += (size_t)n;
 		return true;
 	}
-	if (n == 0) {
+	if (n == 0 && c->tls != NULL && tls_state(c->tls) == TLS_CLOSED) {
+		c->closing = true;	/* an alert or close_notify is owed */
+	} else if (n == 0) {
 		c->eof = true;
 		conn_kill(c, "end of input");
 	} else if (errno != EAGAIN && errno != EINTR) {
@@ -431,29 +595,147 @@ settle(struct conn *c, struct window w, bool worked)
 	save(c, w);
 	if (c->state == CONN_DEAD)
 		return;
-	if (c->replying || c->out != NULL) {
+	if (c->replying || c->out != NULL || c->blocked || c->closing ||
+	    (c->h2 != NULL && h2_streams(c->h2) > 0)) {
 		if (c->state != CONN_REPLY)
 			move(c, CONN_REPLY);
 	} else if (c->nin > 0) {
 		/* bytes do not extend the head's deadline, a new head does */
 		if (c->state != CONN_HEAD || worked)
 			move(c, CONN_HEAD);
-	} else if (!c->fresh && (c->state != CONN_IDLE || worked)) {
-		move(c, CONN_IDLE);
+	} else if (!c->fresh) {
+		if (c->state != CONN_IDLE || worked)
+			move(c, CONN_IDLE);
+		if (c->tls != NULL)
+			tls_park(c->tls);
 	}
 }
 
-/* HTTP/1.1 on c until its socket or its budget says no.  `bits` is what the
- * socket is ready for; `error`, if not 0, is what the client gets instead of
- * waiting for the rest of its request. */
+/* What the first bytes of a connection say it speaks.  False: not enough of
+ * them yet, or the connection is dead. */
+static bool
+protocol(struct conn *c, const struct window *w)
+{
+	const char *alpn = c->tls ? tls_alpn(c->tls) : NULL;
+	size_t n = w->to - w->from;
+
+	if (!c->fresh || c->h2 != NULL || !conf.http2)
+		return true;
+	if (c->tls != NULL ? alpn == NULL || strcmp(alpn, "h2") != 0 :
+	    memcmp(in + w->from, preface, n < PREFACE ? n : PREFACE) != 0)
+		return true;
+	if (c->tls == NULL && n < PREFACE)
+		return false;
+	c->h2 = h2_new(&c->peer.sa, sizeof c->peer, c->redirect);
+	if (c->h2 == NULL) {
+		conn_kill(c, "no memory for a session");
+		return false;
+	}
+	c->fresh = false;
+	return true;
+}
+
+/* Is what a connection began with no HTTP of any version?  A client of HTTP/2
+ * that got its preface wrong could not read an answer of HTTP/1.1. */
+static bool
+no_http(const struct conn *c)
+{
+	return c->fresh && conf.http2 && c->q.line.len > 0 &&
+	    memchr(c->q.base + c->q.line.off, '/', c->q.line.len) == NULL;
+}
+
+/* Answer the requests in w.  SENT: more input is wanted. */
+static enum flushed
+run_h1(struct conn *c, struct window *w, int error, int64_t *budget)
+{
+	enum flushed f = SENT;
+	int rc;
+
+	for (;;) {
+		/* older bytes first; a log line says what was sent, but
+		 * without one replies may wait for each other in out */
+		if (c->out != NULL || (c->replying && (c->closing ||
+		    conf.access_log || c->body.len > 0 ||
+		    nout > sizeof out - RESP_FIELDS - 1024)))
+			f = flush(c, budget);
+		if (f != SENT)
+			return f;
+		if (c->replying)
+			next_request(c, w);
+		if (c->closing)
+			return flush(c, budget);
+		rc = error;
+		if (*budget <= 0)	/* the rest has its turn later */
+			rc = -1;
+		else if (rc == 0 && w->to > w->from && protocol(c, w))
+			rc = c->h2 ? 0 : http_parse(&c->q, w->to - w->from);
+		if (c->state == CONN_DEAD)
+			return KILLED;
+		if (rc <= 0) {
+			f = flush(c, budget);
+			return f == SENT && rc < 0 ? SPENT : f;
+		}
+		if (rc == 400 && no_http(c)) {
+			c->closing = true;
+			continue;
+		}
+		c->q.redirect = c->redirect;
+		if (rc == 1)
+			site_answer(&c->q, &resp);
+		else
+			site_error(&c->q, &resp, rc);
+		reply(c);
+		c->fresh = false;
+		/* what is cheap in bytes still takes time */
+		*budget -= 512;
+	}
+}
+
+/* Give the frames in w to the session and send what it has to say. */
+static enum flushed
+run_h2(struct conn *c, struct window *w, int64_t *budget)
+{
+	enum flushed f;
+
+	if (w->to > w->from && !c->closing && !c->ending) {
+		if (h2_input(c->h2, in + w->from, w->to - w->from) < 0)
+			c->ending = true;
+		*budget -= 512;
+	}
+	w->from = w->to;
+	f = flush(c, budget);
+	if (f == SENT && (c->ending || (draining && h2_streams(c->h2) == 0)))
+		c->closing = true;
+	return f;
+}
+
+/* All is sent and nothing more will be: end it so that it can be read. */
+static enum flushed
+finish(struct conn *c, int64_t *budget)
+{
+	enum flushed f = SENT;
+
+	if (c->tls != NULL && !c->notified) {
+		c->notified = true;
+		tls_close(c->tls);
+		f = flush(c, budget);
+	}
+	if (f == SENT)
+		linger(c);
+	return f;
+}
+
+/* Serve c until its socket or its budget says no.  `bits` is what the socket is
+ * ready for; `error`, if not 0, is what the client gets instead of waiting for
+ * the rest of its request. */
 static void
 run(struct conn *c, unsigned bits, int error)
 {
 	struct window w;
 	int64_t budget = BUDGET;
 	bool drained = (bits & FD_READ) == 0, worked = false;
-	enum flushed f = SENT;
-	int rc;
+	enum flushed f;
+	unsigned char *p;
 
 	if (c->again)
 		not_again(c);
@@ -464,48 +746,33 @@ run(struct conn *c, unsigned bits, int error)
 	nout = 0;
 	w = load(c);
 	for (;;) {
-		/* older bytes first; a log line says what was sent, but
-		 * without one replies may wait for each other in out */
-		if (c->out != NULL || (c->replying && (c->closing ||
-		    conf.access_log || c->body.len > 0 ||
-		    nout > sizeof out - RESP_FIELDS - 1024)))
-			f = flush(c, &budget);
-		if (f != SENT)
+		f = c->h2 ? run_h2(c, &w, &budget) :
+		    run_h1(c, &w, c->plain ? PLAIN_ON_TLS : error, &budget);
+		if (f == SENT && c->h2 != NULL && w.to > w.from)
+			continue;	/* it has just become HTTP/2 */
+		worked |= budget < BUDGET;
+		if (f == SENT && c->closing)
+			f = finish(c, &budget);
+		if (f == KILLED || c->state == CONN_DEAD ||
+		    c->state == CONN_LINGER)
+			return;
+		if (f == SPENT || c->closing || (f == BLOCKED && !c->h2) ||
+		    (c->h2 && !h2_wants_input(c->h2)))
 			break;
-		if (c->replying) {
-			next_request(c, &w);
-			if (c->closing) {
-				linger(c);
+		/* a record may hold more than was taken of it */
+		if (drained && (c->tls == NULL || tls_app_in(c->tls, &p) == 0))
+			break;
+		if (!receive(c, &w, &drained)) {
+			if (c->state == CONN_DEAD)
 				return;
-			}
+			/* TLS may have to answer, or to take leave */
+			if (!c->closing && (c->tls == NULL ||
+			    tls_rec_out(c->tls, &p) == 0))
+				break;
 		}
-		rc = error;
-		if (budget <= 0)	/* the rest has its turn later */
-			rc = -1;
-		else if (rc == 0 && w.to > w.from)
-			rc = http_parse(&c->q, w.to - w.from);
-		if (rc > 0) {
-			if (rc == 1)
-				site_answer(&c->q, &resp);
-			else
-				site_error(&c->q, &resp, rc);
-			reply(c);
-			worked = true;
-			c->fresh = false;
-			/* what is cheap in bytes still takes time */
-			budget -= 512;
-			continue;
-		}
-		f = flush(c, &budget);
-		if (f == SENT && rc < 0)
-			f = SPENT;
-		if (f != SENT || drained || !receive(c, &w, &drained))
-			break;
 		if (worked)
 			file_turn();	/* as in add() */
 	}
-	if (c->state == CONN_DEAD)
-		return;
 	settle(c, w, worked);
 	if (f == SPENT && c->state != CONN_DEAD)
 		again(c);
@@ -536,7 +803,7 @@ serve_again(void)
 /* ---- accepting ---------------------------------------------------------------- */
 
 static void
-add(int fd, const struct sockaddr *sa, socklen_t len)
+add(const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct conn *c = free_list;
 
@@ -545,11 +812,16 @@ add(int fd, const struct sockaddr *sa, socklen_t len)
 	memset(c, 0, sizeof *c);
 	c->fd = fd;
 	c->fresh = true;
+	c->redirect = l->redirect;
 	c->peer.sa.sa_family = AF_UNSPEC;
 	if ((sa->sa_family == AF_INET || sa->sa_family == AF_INET6) &&
 	    len <= sizeof c->peer)
 		memcpy(&c->peer, sa, len);
 	move(c, CONN_HEAD);
+	if (l->tls && (c->tls = tls_new(conf.http2)) == NULL) {
+		conn_kill(c, "no TLS engine");
+		return;
+	}
 	/* the request is often there already; it may have been sent after a
 	 * change that came after this turn's look at the files */
 	file_turn();
@@ -581,7 +853,7 @@ accept_from(struct listener *l)
 		len = sizeof peer;
 		fd = fd_accept(l->fd, &peer.sa, &len);
 		if (fd >= 0) {
-			add(fd, &peer.sa, len);
+			add(l, fd, &peer.sa, len);
 			free_dead();
 			continue;
 		}
@@ -618,6 +890,22 @@ watch_listeners(void)
 
 /* ---- turns ---------------------------------------------------------------------- */
 
+/* End an idle connection, in the words of what it speaks. */
+static void
+dismiss(struct conn *c)
+{
+	if (c->h2 == NULL && c->tls == NULL) {
+		conn_kill(c, "idle");
+		return;
+	}
+	if (c->h2 != NULL)
+		h2_drain(c->h2);
+	c->closing = true;
+	serve(c, 0, 0);
+	if (c->state == CONN_IDLE)
+		conn_kill(c, "idle, and would not go");
+}
+
 static void
 expire(void)
 {
@@ -634,7 +922,7 @@ expire(void)
 			break;
 	}
 	while ((c = queue[CONN_IDLE].first) != NULL && c->deadline <= log_ms)
-		conn_kill(c, "idle");
+		dismiss(c);
 	while ((c = queue[CONN_REPLY].first) != NULL && c->deadline <= log_ms)
 		conn_kill(c, "client takes nothing");
 	while ((c = queue[CONN_LINGER].first) != NULL && c->deadline <= log_ms)
@@ -723,7 +1011,7 @@ conn_init(struct listener *l, unsigned n, unsigned max)
 		len = sizeof peer;
 		memset(&peer, 0, sizeof peer);
 		getpeername(l[i].fd, &peer.sa, &len);
-		add(l[i].fd, &peer.sa, len);
+		add(&l[i], l[i].fd, &peer.sa, len);
 		l[i].fd = -1;
 	}
 	free_dead();
@@ -766,7 +1054,14 @@ conn_drain(void)
 		/* a request may have come since the last turn */
 		serve(c, FD_READ, 0);
 		if (c->state == CONN_IDLE)
-			conn_kill(c, "draining");
+			dismiss(c);
+	}
+	for (c = queue[CONN_REPLY].first; c != NULL; c = next) {
+		next = c->next;
+		if (c->h2 == NULL)
+			continue;
+		h2_drain(c->h2);
+		serve(c, 0, 0);
 	}
 	for (c = queue[CONN_HEAD].first; c != NULL; c = c->next)
 		if (c->nin == 0 && c->deadline > log_ms + FRESH_MS)

@@ -419,10 +419,10 @@ bind_one(const struct addrinfo *ai, unsigned *port)
 
 /* Bind every address of host; false, with errno, when none can be had. */
 static bool
-bind_host(const char *host)
+bind_host(const char *host, unsigned port)
 {
 	struct addrinfo hints, *ai, *a;
-	unsigned port = conf.port, before = found.n;
+	unsigned before = found.n;
 	char bare[256];
 	size_t n = strlen(host);
 	int rc, fd;
@@ -452,17 +452,17 @@ bind_host(const char *host)
 }
 
 static void
-bind_tcp(void)
+bind_tcp(unsigned port)
 {
-	bool ok = bind_host(conf.host ? conf.host : "::");
+	bool ok = bind_host(conf.host ? conf.host : "::", port);
 
 	/* no IPv6 here: say nothing, serve IPv4 */
 	if (!ok && conf.host == NULL &&
 	    (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
-		ok = bind_host("0.0.0.0");
+		ok = bind_host("0.0.0.0", port);
 	if (!ok)
 		die(1, "--host %s, --port %u: %s", conf.host ? conf.host : "::",
-		    conf.port, strerror(errno));
+		    port, strerror(errno));
 }
 
 /* With --unix-socket-force: remove what nobody listens on any more. */
@@ -572,7 +572,7 @@ fd_listeners(struct listener *l, unsigned cap)
 		if (conf.unix_socket != NULL)
 			bind_unix();
 		if (conf.unix_socket == NULL || conf.tcp_asked)
-			bind_tcp();
+			bind_tcp(conf.port);
 	} else if (passed.n > 0) {
 		for (i = 0; i < passed.n; i++)
 			if (!adopt_passed(i) &&
@@ -586,14 +586,36 @@ fd_listeners(struct listener *l, unsigned cap)
 	} else if (examine(0) == LISTENING) {
 		adopt(0, (struct str){ "", 0 }, NULL);
 	} else {
-		bind_tcp();
+		bind_tcp(conf.port);
 	}
+	i = found.n;
+	if (conf.tls && conf.https_redirect && conf.https_from_port > 0)
+		bind_tcp(conf.https_from_port);
+	for (; i < found.n; i++)
+		snprintf(l[i].name, sizeof l[i].name, "http");
 	leftovers();
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDNAMES");
 	unsetenv("LISTEN_FDS_FIRST_FD");
 	return found.n;
+}
+
+unsigned
+fd_port(const struct listener *l)
+{
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_storage space;
+	} u;
+	socklen_t len = sizeof u;
+
+	if (getsockname(l->fd, &u.sa, &len) < 0)
+		return 0;
+	return u.sa.sa_family == AF_INET ? ntohs(u.in.sin_port) :
+	    u.sa.sa_family == AF_INET6 ? ntohs(u.in6.sin6_port) : 0;
 }
 
 const char *
@@ -607,6 +629,7 @@ fd_url(const struct listener *l, char *dst, size_t cap)
 		struct sockaddr_storage space;
 	} u;
 	socklen_t len = sizeof u;
+	const char *scheme = l->tls ? "https" : "http";
 	char ip[INET6_ADDRSTRLEN] = "?";
 
 	memset(&u, 0, sizeof u);
@@ -614,16 +637,16 @@ fd_url(const struct listener *l, char *dst, size_t cap)
 		snprintf(dst, cap, "?");
 	} else if (u.sa.sa_family == AF_INET) {
 		inet_ntop(AF_INET, &u.in.sin_addr, ip, sizeof ip);
-		snprintf(dst, cap, "http://%s:%u/",
+		snprintf(dst, cap, "%s://%s:%u/", scheme,
 		    u.in.sin_addr.s_addr == 0 ? "localhost" : ip,
 		    (unsigned)ntohs(u.in.sin_port));
 	} else if (u.sa.sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &u.in6.sin6_addr, ip, sizeof ip);
 		if (IN6_IS_ADDR_UNSPECIFIED(&u.in6.sin6_addr))
-			snprintf(dst, cap, "http://localhost:%u/",
+			snprintf(dst, cap, "%s://localhost:%u/", scheme,
 			    (unsigned)ntohs(u.in6.sin6_port));
 		else
-			snprintf(dst, cap, "http://[%s]:%u/", ip,
+			snprintf(dst, cap, "%s://[%s]:%u/", scheme, ip,
 			    (unsigned)ntohs(u.in6.sin6_port));
 	} else if (len <= offsetof(struct sockaddr_un, sun_path)) {
 		snprintf(dst, cap, "unix:");

@@ -478,6 +478,7 @@ http_reason(int status)
 	case 416: return "Range Not Satisfiable";
 	case 417: return "Expectation Failed";
 	case 431: return "Request Header Fields Too Large";
+	case PLAIN_ON_TLS: return "This port speaks TLS: use https";
 	case 500: return "Internal Server Error";
 	case 501: return "Not Implemented";
 	case 503: return "Service Unavailable";

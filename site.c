@@ -7,8 +7,17 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char allow[] = "allow: GET, HEAD, OPTIONS\r\n";
+
+static unsigned https_port;
+
+void
+site_https_port(unsigned port)
+{
+	https_port = port;
+}
 
 static void
 begin(const struct req *q, struct resp *r)
@@ -30,18 +39,20 @@ page(int status)
 		char text[320];
 	} made[32];
 	unsigned i;
+	int shown;
 
 	for (i = 0; i < 31 && made[i].status != 0; i++)
 		if (made[i].status == status)
 			return made[i].text;
 	made[i].status = status;
+	shown = status == PLAIN_ON_TLS ? 400 : status;
 	snprintf(made[i].text, sizeof made[i].text,
 	    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n"
 	    "<title>%d %s</title>\n"
 	    "<style>:root{color-scheme:light dark;font-family:sans-serif}"
-	    "</style>\n<h1>%d %s</h1>\n</html>\n", status, http_reason(status),
-	    status, http_reason(status));
+	    "</style>\n<h1>%d %s</h1>\n</html>\n", shown, http_reason(status),
+	    shown, http_reason(status));
 	return made[i].text;
 }
 
@@ -67,7 +78,7 @@ page_answer(struct resp *r, int status)
 {
 	struct file *f = page_file(status);
 
-	r->status = status;
+	r->status = status == PLAIN_ON_TLS ? 400 : status;
 	if (f != NULL) {
 		const char *type = f->fields + f->cl;
 
@@ -139,6 +150,37 @@ add_slash(const struct req *q, struct resp *r, const char *path, size_t len)
 	return 308;
 }
 
+/* To the same target over TLS; only for hosts that were named, since the one in
+ * the request is the client's word. */
+static int
+to_https(const struct req *q, struct resp *r)
+{
+	const char *host = q->base + q->host.off;
+	size_t n = q->host.len, k;
+	char port[8] = "";
+	unsigned i;
+
+	for (k = n; k > 0 && host[k - 1] >= '0' && host[k - 1] <= '9'; k--)
+		;
+	if (k > 0 && host[k - 1] == ':')
+		n = k - 1;
+	for (i = 0; i < conf.https_from.n; i++)
+		if (strlen(conf.https_from.v[i]) == n &&
+		    strncasecmp(conf.https_from.v[i], host, n) == 0)
+			break;
+	if (i == conf.https_from.n)
+		return 400;
+	if (q->path.len + q->query.len > RESP_FIELDS - 1024)
+		return 414;
+	if (https_port != 443)
+		snprintf(port, sizeof port, ":%u", https_port);
+	http_put(r, "location: https://%.255s%s%s%.*s%s%.*s\r\n",
+	    conf.https_host, port, q->path.len == 0 ? "/" : "",
+	    (int)q->path.len, q->base + q->path.off, q->query.off ? "?" : "",
+	    (int)q->query.len, q->base + q->query.off);
+	return 301;
+}
+
 /* A file that is there: conditions, then ranges, then all of it. */
 static int
 send_file(const struct req *q, struct resp *r, struct file *f)
@@ -204,6 +246,8 @@ answer(const struct req *q, struct resp *r)
 		options(r);
 		return 0;
 	}
+	if (q->redirect)
+		return to_https(q, r);
 	status = file_path((struct str){ q->base + q->path.off, q->path.len },
 	    path, &len);
 	if (status != 0)

@@ -31,6 +31,49 @@ announce(void)
 	fd_ready(status);
 }
 
+/* Read all certificates and keys.  NULL, or what is wrong with one of them. */
+static const char *
+load_keys(void)
+{
+	const char *why = NULL;
+	unsigned i;
+
+	for (i = 0; i < conf.cert.n && why == NULL; i++)
+		why = tls_load(conf.cert.v[i], conf.key.v[i]);
+	return why;
+}
+
+static bool
+begins(const char *s, const char *with)
+{
+	return strncmp(s, with, strlen(with)) == 0;
+}
+
+/* Which listeners speak TLS: by FileDescriptorName=, and without one exactly
+ * when there is a certificate. */
+static void
+schemes(void)
+{
+	const char *why;
+	unsigned i, port = 443;
+
+	if (conf.tls && ((why = load_keys()) != NULL || tls_use() < 0))
+		die(1, "%s", why ? why : "no certificate");
+	for (i = nlisteners; i-- > 0;) {
+		struct listener *l = &listener[i];
+		bool tls = begins(l->name, "https") || begins(l->name, "tls");
+
+		if (tls && !conf.tls)
+			die(1, "%s, named \"%s\", is for TLS, and there is no "
+			    "--tls-cert", l->origin, l->name);
+		l->tls = tls || (conf.tls && !begins(l->name, "http"));
+		l->redirect = !l->tls && conf.tls && conf.https_redirect;
+		if (l->tls && fd_port(l) != 0)
+			port = fd_port(l);
+	}
+	site_https_port(port);
+}
+
 static unsigned
 asked_to_end(void)
 {
@@ -61,6 +104,14 @@ turn(int64_t end)
 		if (log_open(conf.log_file) < 0)
 			warn("--log-file %s: %s", conf.log_file,
 			    strerror(errno));
+		if (conf.tls) {
+			const char *why = load_keys();
+
+			if (why == NULL)
+				tls_use();
+			else
+				warn("%s: the old ones stay", why);
+		}
 		fd_notify("READY=1");
 	}
 }
@@ -119,6 +170,7 @@ main(int argc, char **argv)
 	nlisteners = fd_listeners(listener, LISTENERS_MAX);
 	for (i = 0; i < nlisteners; i++)
 		single &= listener[i].single;
+	schemes();
 	root = fd_root(conf.root);
 	if (root < 0)
 		die(1, "--root %s: %s", conf.root, strerror(errno));

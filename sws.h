@@ -44,7 +44,19 @@ enum {
 	CACHE_BYTES = 8 << 20,	/* bodies held in memory, all together */
 	CACHE_BODY = 32768,	/* largest body held in memory */
 	LISTENERS_MAX = 32,
+	NAMES_MAX = 16,		/* values of a repeatable option */
 	INDEX_MAX = 8,		/* names in --index-files */
+	H2_STREAMS = 100,	/* of one connection: MAX_CONCURRENT_STREAMS */
+	H2_FILES = 8,		/* descriptors its replies hold at a time, as many
+				   as eight clients of HTTP/1.1 */
+	H2_LINGER = 8,		/* answered, but their content still comes */
+	H2_CONTENT = 16384,	/* of it discarded before a stream is reset */
+	H2_RESETS = 100,	/* streams reset by either side, and ... */
+	H2_RESETS_S = 10,	/* ... what grows back a second */
+	H2_FRAMES = 5000,	/* frames that ask for nothing: 4 MB to a client
+				   that counts in 4 KiB need 2,048 at once */
+	H2_FRAMES_S = 100,
+	H2_QUEUE = 300,		/* frames owed: three a stream */
 	FD_RESERVED = 64,	/* ours: 0-2, root, log, queue, listeners */
 	CONNS_DEFAULT = 8192,	/* raised with --max-connections */
 };
@@ -86,6 +98,7 @@ struct req {
 	bool keep;		/* the connection may stay open */
 	bool close;		/* a Connection field says close */
 	bool body;		/* content follows the head; never wanted */
+	bool redirect;		/* came by a listener that sends to https */
 	bool expect_bad;	/* an expectation that is not 100-continue */
 	bool has_cl, has_te;	/* framing fields seen */
 	uint32_t have, twice;	/* bits by enum field: sent, sent again */
@@ -133,6 +146,8 @@ struct listener {
 	int fd;			/* owned; -1 once closed */
 	bool single;		/* a connected socket, served once */
 	bool watched;		/* in the poll set */
+	bool tls;		/* clients speak TLS here */
+	bool redirect;		/* and are sent there from here */
 	char name[32];		/* LISTEN_FDNAMES, or "" */
 	char origin[48];	/* "descriptor 3, systemd", or "" */
 	const char *path;	/* our unix socket's, to be unlinked, or NULL */
@@ -176,6 +191,11 @@ void log_access(const struct req *q, const struct sockaddr *peer, int status,
 void log_dropped(void);
 
 /* ---- conf.c: one option table ---------------------------------------- */
+struct names {
+	const char *v[NAMES_MAX];
+	unsigned n;
+};
+
 /* Constant once conf_read has returned.  Strings live as long as the process. */
 struct conf {
 	const char *root;
@@ -184,8 +204,7 @@ struct conf {
 	const char *unix_socket;
 	unsigned unix_mode;
 	bool unix_force;
-	struct { const char *v[LISTENERS_MAX]; unsigned n; } fds;
-	struct { const char *v[INDEX_MAX]; unsigned n; } index;
+	struct names fds, index;
 	const char *page404, *page50x;
 	bool compression_static, etag, trailing_redirect, hidden, symlinks,
 	    text_charset, cache_control;
@@ -194,6 +213,12 @@ struct conf {
 	unsigned header_ms, idle_ms, write_ms, drain_ms, grace_ms, idle_exit_ms;
 	unsigned max_conns;	/* 0 = from RLIMIT_NOFILE */
 	int ready_fd;		/* -1 = none */
+	bool http2, tls;	/* tls: somewhere; cert and key are there then */
+	struct names cert, key;	/* as many of each */
+	bool https_redirect;
+	const char *https_host;
+	unsigned https_from_port;	/* 0 = none */
+	struct names https_from;
 	bool tcp_asked;		/* host or port named by anyone */
 	bool address_asked;	/* that, or a unix socket */
 };
@@ -202,8 +227,6 @@ extern struct conf conf;
 /* Read the environment and argv into conf.  Ends the process on a usage error
  * (2) and after --help, --version (0). */
 void conf_read(int argc, char **argv);
-/* One line for --version: the libraries that are in. */
-extern const char conf_libraries[];
 
 /* ---- fd.c: what the kernel gives -------------------------------------- */
 enum { FD_READ = 1, FD_WRITE = 4 };
@@ -221,6 +244,8 @@ void fd_sane(void);
 /* Fill l[0..cap) with what SPEC calls listeners; returns how many.  Ends the
  * process with one line when the hand-over cannot work. */
 unsigned fd_listeners(struct listener *l, unsigned cap);
+/* The port l listens on, 0 where there is none. */
+unsigned fd_port(const struct listener *l);
 /* A URL or socket path people can use for l, in dst. */
 const char *fd_url(const struct listener *l, char *dst, size_t cap);
 /* Give back a listener: close it, and unlink a socket file that is ours. */
@@ -259,6 +284,9 @@ int fd_beneath(int root, const char *name, int flags, bool links);
 int fd_look(int root, const char *name, bool links);
 
 /* ---- http.c: HTTP/1.1 bytes <-> req, resp ----------------------------- */
+/* No status of HTTP: a 400 whose page says what is wrong. */
+enum { PLAIN_ON_TLS = 497 };
+
 void http_reset(struct req *q);
 /* Go on reading the head at q->base, n bytes so far.  1: complete, q->pos bytes
  * long.  0: more is needed.  Else a status for site_error. */
@@ -310,10 +338,79 @@ void body_end(struct body *b);
 void file_end(void);
 
 /* ---- site.c: struct req -> struct resp -------------------------------- */
+/* The port of https, for redirections. */
+void site_https_port(unsigned port);
 /* Answer q; r->body is owned by the caller from here on. */
 void site_answer(const struct req *q, struct resp *r);
 /* The reply to what could not be read as a request; q may be partly filled. */
 void site_error(const struct req *q, struct resp *r, int status);
+
+/* ---- h2.c: HTTP/2 frames <-> req, resp ----------------------------------- */
+/* False in a build without nghttp2: then there is nothing to offer. */
+extern const bool h2_there;
+struct h2;	/* one connection's session */
+
+/* A session for a client at peer (for the log; copied); `redirect` is for its
+ * requests.  NULL: no memory. */
+struct h2 *h2_new(const struct sockaddr *peer, socklen_t len, bool redirect);
+/* Bytes from the client; all n are consumed.  -1: the connection is to end
+ * once h2_output has nothing left (GOAWAY may be queued). */
+int h2_input(struct h2 *h, const void *p, size_t n);
+/* The next bytes to send, as many whole frames as fit into cap (>= 16 KiB + 9);
+ * 0 = nothing now (flow control, nothing owed), -1: the session is over. */
+ssize_t h2_output(struct h2 *h, void *dst, size_t cap);
+/* May more input be taken?  False while too much output is owed. */
+bool h2_wants_input(const struct h2 *h);
+/* Streams that wait for something of ours: an answer or the rest of it. */
+unsigned h2_streams(const struct h2 *h);
+/* Is there anything h2_output would give now? */
+bool h2_has_output(const struct h2 *h);
+/* GOAWAY: finish what is open, take nothing new.  The client is told first and
+ * asked for an echo, so that what it sent before is served; called again, the
+ * echo is not waited for. */
+void h2_drain(struct h2 *h);
+void h2_free(struct h2 *h);
+
+/* ---- tls.c: TLS 1.2 records <-> bytes ------------------------- */
+struct tls;	/* one connection's engine; one owner */
+
+/* Add a pair of PEM files; the first is the default, others are chosen by SNI
+ * (names of the leaf's subjectAltName, or CN).  key may be cert or NULL: one
+ * file has both.  NULL, or why not, one line naming the file; then all that
+ * was loaded since the last tls_use() is forgotten.  Keeps the old set until
+ * tls_use(). */
+const char *tls_load(const char *cert, const char *key);
+/* Use what was loaded since the last call (start, HUP); -1 when nothing was.
+ * Connections keep the set they began with. */
+int tls_use(void);
+/* Any certificate in use? */
+bool tls_on(void);
+/* NULL: no memory, no entropy or no certificate. */
+struct tls *tls_new(bool offer_h2);
+void tls_free(struct tls *t);		/* wipes */
+/* Four windows, each a pointer and what may be moved there now (0 = nothing):
+ * ciphertext in, ciphertext out, plaintext in, plaintext out. */
+size_t tls_rec_in(struct tls *t, unsigned char **p);
+void tls_rec_in_done(struct tls *t, size_t n);
+size_t tls_rec_out(struct tls *t, unsigned char **p);
+void tls_rec_out_done(struct tls *t, size_t n);
+size_t tls_app_in(struct tls *t, unsigned char **p);
+void tls_app_in_done(struct tls *t, size_t n);
+size_t tls_app_out(struct tls *t, unsigned char **p);
+void tls_app_out_done(struct tls *t, size_t n);
+void tls_flush(struct tls *t);		/* make a record of what was written */
+/* Begin closing: pending input is dropped, close_notify is queued.  It is gone
+ * when tls_rec_out has nothing left; TLS_CLOSED waits for the client's own. */
+void tls_close(struct tls *t);
+enum { TLS_HANDSHAKE, TLS_OPEN, TLS_CLOSED };	/* closed: rec_out is the rest */
+int tls_state(const struct tls *t);
+/* What ended it: BearSSL's error number, 0 = close_notify. */
+int tls_error(const struct tls *t);
+/* "h2", "http/1.1" or NULL (no ALPN). */
+const char *tls_alpn(const struct tls *t);
+/* No input buffered, nothing to send: buffers may be given back (called when
+ * the connection goes idle); they come back by themselves. */
+void tls_park(struct tls *t);
 
 /* ---- conn.c: slots, lifecycle, moving bytes --------------------------- */
 

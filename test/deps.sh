@@ -12,8 +12,9 @@ set -eu
 cd "$(dirname "$0")"
 
 # a|b: the first of these names that the distribution has
-build='gcc make libc6-dev'
+build='gcc make libc6-dev libbearssl-dev libnghttp2-dev'
 test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl-tools
+	nghttp2-client openssl sslscan nmap python3-h2
 	ca-certificates netbase curl wget python3 git valgrind strace procps iproute2 util-linux
 	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
@@ -104,6 +105,14 @@ build_systemfd() {
 	return 1
 }
 
+build_h2spec() {
+	[ ! -x deps/bin/h2spec ] || return 0
+	PATH=$PATH:/usr/local/go/bin
+	command -v go >/dev/null || need 'golang-go'
+	GOBIN=$PWD/deps/bin go install \
+	    github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+}
+
 case ${1:-} in
 build)
 	# shellcheck disable=SC2086 # a list of words
@@ -113,6 +122,7 @@ test)
 	need $test
 	mkdir -p deps
 	unpack_inetds
+	build_h2spec
 	build_systemfd ;;
 *)
 	echo 'usage: deps.sh build|test' >&2

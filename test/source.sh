@@ -55,9 +55,9 @@ if command -v musl-gcc >/dev/null; then
 	mkdir "$tmp/musl"
 	cp ./*.c ./*.h Makefile "$tmp/musl"
 	(cd "$tmp/musl" && make CC=musl-gcc CFLAGS='-O2 -Werror' \
-	    LDFLAGS=-static sws && ./sws --version) >"$tmp/out" 2>&1 &&
+	    LDFLAGS=-static TLS=0 HTTP2=0 sws && ./sws --version) >"$tmp/out" 2>&1 &&
 	    : >"$tmp/out"
-	verdict "musl-gcc builds, static" "$tmp/out"
+	verdict "musl-gcc builds, static, without TLS and HTTP/2" "$tmp/out"
 else
 	echo "FAIL musl-gcc is missing"
 fi

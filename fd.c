@@ -1094,6 +1094,10 @@ beneath_by_hand(int root, const char *name, int flags, bool links)
 		return -1;
 	}
 	memcpy(path, name, strlen(name) + 1);
+	if (path[0] == '/' || flatten(path) < 0) {
+		errno = EXDEV;
+		return -1;
+	}
 	for (tries = 0; tries < 40; tries++) {
 		end = 0;
 		fd = walk(root, path, flags, &end);

@@ -896,6 +896,15 @@ def no_openat2():
         return skip('without openat2', probe.stderr.decode()[-100:])
     links(wrap, 'no openat2, ')
     leaving(wrap, 'no openat2, ')
+    top = folder()
+    put(top + '/r/index.html', 'x')
+    put(top + '/out.html', CANARY)
+    for page in '../out.html', top + '/out.html', 'x/../../out.html':
+        s = Server(top + '/r', '--page404', page, wrap=wrap)
+        r = get(s, '/nope')
+        check('no openat2, --page404 outside the root: ' + page[-14:],
+              r.status == 404 and CANARY not in r.body, r)
+        end(s)
 
 
 # ---- a folder and a link to the outside change places --------------------------

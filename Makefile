@@ -59,7 +59,7 @@ test-valgrind: sws
 	    h2.py clients.py
 
 # the parts that talk to a running server
-WIRE = http1.py pipeline.py h2.py listen.py files.py supervisors.py clients.py
+WIRE = http1.py pipeline.py h2.py tls.py listen.py files.py supervisors.py clients.py
 
 soak: sws
 	RACE=600 ./test.sh files.py

@@ -35,6 +35,11 @@ struct conf conf = {
 	.ready_fd = -1,
 };
 
+#ifdef NO_TLS
+enum { HAVE_TLS = 0 };
+#else
+enum { HAVE_TLS = 1 };
+#endif
 static const char libraries[] =
 #ifdef NO_TLS
     "no TLS, "
@@ -522,6 +527,8 @@ conf_read(int argc, char **argv)
 	i = find("tls", 3);
 	if (from[i] == S_DEFAULT)
 		conf.tls = conf.cert.n > 0;
+	if (conf.tls && !HAVE_TLS)
+		die(2, "--tls, --tls-cert: this build has no TLS");
 	if (conf.tls && conf.cert.n == 0)
 		die(2, "--tls needs --tls-cert and --tls-key");
 }

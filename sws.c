@@ -167,6 +167,7 @@ main(int argc, char **argv)
 	fd_sane();
 	log_clock();
 	conf_read(argc, argv);
+	conf.http2 &= h2_there;
 	nlisteners = fd_listeners(listener, LISTENERS_MAX);
 	for (i = 0; i < nlisteners; i++)
 		single &= listener[i].single;

@@ -591,6 +591,22 @@ block_take(struct pair *p, const char *label, const struct block *b, bool certs,
 	return NULL;
 }
 
+/* Does every END line of a text end as it should?  BearSSL is content with its
+ * beginning. */
+static bool
+ends_whole(const char *text)
+{
+	const char *p = text;
+
+	while ((p = strstr(p, "-----END ")) != NULL) {
+		p += 9;
+		p += strcspn(p, "-\n");
+		if (strncmp(p, "-----", 5) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* The blocks of a text that ends in a newline and a NUL. */
 static const char *
 pem_blocks(struct pair *p, const char *text, size_t n, struct block *b,
@@ -624,7 +640,7 @@ pem_blocks(struct pair *p, const char *text, size_t n, struct block *b,
 			break;
 		}
 	}
-	if (why == NULL && inside)
+	if (why == NULL && (inside || !ends_whole(text)))
 		why = say("%s: is cut off", path);
 	wipe(&pc, 0, sizeof pc);
 	return why;
@@ -967,6 +983,7 @@ alert(struct tls *t)
 	}
 	memcpy(t->alert, (unsigned char[]){ 21, 3, 3, 0, 2, 2, what }, 7);
 	t->nalert = sizeof t->alert;
+	t->talked = true;	/* once */
 }
 
 /* After bytes moved. */

@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 # a|b: the first of these names that the distribution has
 build='gcc make libc6-dev libbearssl-dev libnghttp2-dev'
 test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl-tools
-	nghttp2-client openssl sslscan nmap python3-h2
+	nghttp2-client openssl sslscan nmap testssl.sh python3-h2
 	ca-certificates netbase curl wget python3 git valgrind strace procps iproute2 util-linux
 	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0

@@ -118,12 +118,15 @@ class Client:
         return new
 
     def until(self, what, seconds=5):
-        end = time.time() + seconds * SLOW
-        while time.time() < end and not self.closed:
-            for f in self.read(0.05):
+        end, seen = time.time() + seconds * SLOW, 0
+        while True:
+            for f in self.got[seen:]:
                 if what(f):
                     return f
-        return next((f for f in self.got if what(f)), None)
+            seen = len(self.got)
+            if time.time() > end or self.closed:
+                return None
+            self.read(0.05)
 
     def close(self):
         self.s.close()

@@ -1,5 +1,8 @@
 /* conn.c - connections: slots, lifecycle, deadlines, moving bytes.
  *
+ *	socket -> take() [tls] -> run_h1: http.c, or run_h2: h2.c -> site.c
+ *	socket <- push() [tls] <- head, content: flush() until all is sent
+ *
  *	 accept        first byte         all read       blocked
  *	-------> HEAD <---------- IDLE     HEAD,IDLE ------------> REPLY
  *	          |                ^           |                     |

@@ -59,7 +59,7 @@ test-valgrind: sws
 	    h2.py clients.py
 
 # the parts that talk to a running server
-WIRE = http1.py pipeline.py h2.py tls.py listen.py files.py supervisors.py clients.py
+WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py clients.py
 
 soak: sws
 	RACE=600 ./test.sh files.py
@@ -69,6 +69,7 @@ fuzz:
 
 bench: sws
 	sh bench/h1.sh
+	sh bench/h2.sh
 
 install: sws
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

@@ -49,6 +49,8 @@ struct conn {
 	bool ending;		/* HTTP/2: close when all is sent */
 	int status;		/* of the reply under way */
 	int64_t deadline;
+	int64_t idle_at;	/* log_ms; when it came to IDLE last */
+	bool parked;		/* IDLE: has given its buffers back, if any */
 	struct conn *prev, *next;	/* in the queue of its state */
 	struct conn *link;	/* in the free, dead or again list */
 	char *in;		/* owned: input not yet done with, or NULL */
@@ -82,6 +84,7 @@ static bool accepting = true;	/* false once conn_stop was called */
 static int64_t accept_after;	/* not before this log_ms; 0 = any time */
 static bool draining;
 static int64_t idle_since;
+static int64_t park_at;		/* when park() has something to do; 0 = never */
 
 static char in[INBUF];		/* the running connection's */
 static char out[OUTBUF];
@@ -612,8 +615,10 @@ settle(struct conn *c, struct window w, bool worked)
 	} else if (!c->fresh) {
 		if (c->state != CONN_IDLE || worked)
 			move(c, CONN_IDLE);
-		if (c->tls != NULL)
-			tls_park(c->tls);
+		c->idle_at = log_ms;
+		c->parked = c->tls == NULL;
+		if (!c->parked && park_at == 0)
+			park_at = log_ms + PARK_MS;
 	}
 }
 
@@ -912,10 +917,36 @@ dismiss(struct conn *c)
 		conn_kill(c, "idle, and would not go");
 }
 
+/* Give back the buffers of who has been idle for a while; doing so between any
+ * two requests costs more than the handling of a small one.  The newest are at
+ * the end of the queue: behind the first that is parked, all are. */
+static void
+park(void)
+{
+	struct conn *c;
+
+	park_at = 0;
+	for (c = queue[CONN_IDLE].last; c != NULL; c = c->prev) {
+		if (c->tls != NULL && c->parked)
+			break;
+		if (c->parked)
+			continue;	/* plain, nothing to give */
+		if (log_ms - c->idle_at < PARK_MS) {
+			park_at = c->idle_at + PARK_MS;
+			continue;
+		}
+		tls_park(c->tls);
+		c->parked = true;
+	}
+}
+
 static void
 expire(void)
 {
 	struct conn *c, *next;
+
+	if (park_at != 0 && log_ms >= park_at)
+		park();
 
 	for (c = queue[CONN_HEAD].first; c != NULL; c = next) {
 		next = c->next;
@@ -954,6 +985,8 @@ until_due(int64_t ms)
 		}
 	if (accepting && accept_after > log_ms && accept_after < due)
 		due = accept_after;
+	if (park_at != 0 && park_at < due)
+		due = park_at;
 	if (due == INT64_MAX)
 		return ms;
 	left = due > log_ms ? due - log_ms : 0;

@@ -32,6 +32,7 @@ enum {
 	LINGER_BYTES = 65536,	/* discarded after the last reply, at most */
 	LINGER_MS = 2000,
 	FRESH_MS = 1000,	/* draining: wait for a new client's request */
+	PARK_MS = 1000,		/* idle so long: TLS buffers are given back */
 	RETRY_MS = 250,		/* accept again after EMFILE and its kin */
 	LOGLINE = 4096,		/* PIPE_BUF: a line is written whole or not */
 	PATH_LEN = 4096,	/* decoded path below the root, with its NUL */

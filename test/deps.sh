@@ -105,12 +105,26 @@ build_systemfd() {
 	return 1
 }
 
+# with libraries that Debian 12's Go can build
 build_h2spec() {
 	[ ! -x deps/bin/h2spec ] || return 0
 	PATH=$PATH:/usr/local/go/bin
-	command -v go >/dev/null || need 'golang-go'
-	GOBIN=$PWD/deps/bin go install \
-	    github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+	command -v go >/dev/null || need golang-go
+	tmp=$(mktemp -d)
+	cat >"$tmp/go.mod" <<-E
+		module deps
+		go 1.19
+		require (
+			github.com/summerwind/h2spec v2.2.1+incompatible
+			github.com/fatih/color v1.15.0
+			github.com/spf13/cobra v1.7.0
+			golang.org/x/net v0.17.0
+		)
+	E
+	out=$PWD/deps/bin/h2spec
+	(cd "$tmp" && GOFLAGS=-mod=mod go build -o "$out" \
+	    github.com/summerwind/h2spec/cmd/h2spec)
+	rm -rf "$tmp"
 }
 
 case ${1:-} in

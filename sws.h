@@ -15,6 +15,11 @@
 #include <stdint.h>
 #include <time.h>
 
+#ifdef __APPLE__	/* POSIX.1-2008's names came to it under others */
+#define st_mtim st_mtimespec
+#define st_ctim st_ctimespec
+#endif
+
 #define SWS_VERSION "0.1.0"
 
 /* ---- limits ---------------------------------------------------------- */

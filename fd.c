@@ -19,6 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef __APPLE__
+#include <launch.h>
+#endif
 #ifdef __linux__
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
@@ -382,6 +385,29 @@ adopt_asked(const char *arg)
 	    describe((int)n), passed.why);
 }
 
+/* What launchd(8) holds for us under "Listeners", launchd.plist(5). */
+#ifdef __APPLE__
+static bool
+adopt_launchd(void)
+{
+	int *fds;
+	size_t n, i;
+
+	if (launch_activate_socket("Listeners", &fds, &n) != 0)
+		return false;	/* ESRCH: started by somebody else */
+	for (i = 0; i < n; i++)
+		adopt(fds[i], (struct str){ "", 0 }, "launchd");
+	free(fds);
+	return found.n > 0;
+}
+#else
+static bool
+adopt_launchd(void)
+{
+	return false;
+}
+#endif
+
 /* One address of our own; *port is set when it was 0.  -1 with errno. */
 static int
 bind_one(const struct addrinfo *ai, unsigned *port)
@@ -585,7 +611,7 @@ fd_listeners(struct listener *l, unsigned cap)
 			    passed.n);
 	} else if (examine(0) == LISTENING) {
 		adopt(0, (struct str){ "", 0 }, NULL);
-	} else {
+	} else if (!adopt_launchd()) {
 		bind_tcp(conf.port);
 	}
 	i = found.n;

@@ -376,12 +376,14 @@ leaf_names(struct pair *p)
 
 /* RFC 6125 6.4: whole name, or a leftmost label that is a lone '*'. */
 static bool
-name_matches(struct der pattern, const char *host)
+name_matches(struct der pattern, const char *host, bool wild)
 {
 	const char *s = (const char *)pattern.p;
 	size_t n = (size_t)(pattern.end - pattern.p);
 
-	if (n > 2 && s[0] == '*' && s[1] == '.') {
+	if (wild != (n > 2 && s[0] == '*' && s[1] == '.'))
+		return false;
+	if (wild) {
 		host += strcspn(host, ".");
 		s++;
 		n--;
@@ -390,7 +392,7 @@ name_matches(struct der pattern, const char *host)
 }
 
 static bool
-pair_matches(const struct pair *p, const char *host)
+pair_matches(const struct pair *p, const char *host, bool wild)
 {
 	struct der names = p->san, v;
 	int tag;
@@ -398,9 +400,9 @@ pair_matches(const struct pair *p, const char *host)
 	if (*host == '\0' || *host == '.')
 		return false;
 	if (names.p == NULL)
-		return p->cn.p != NULL && name_matches(p->cn, host);
+		return p->cn.p != NULL && name_matches(p->cn, host, wild);
 	while ((tag = der_next(&names, &v)) != -1)
-		if (tag == 0x82 && name_matches(v, host))
+		if (tag == 0x82 && name_matches(v, host, wild))
 			return true;
 	return false;
 }
@@ -791,19 +793,23 @@ usable(const struct pair *p, const br_ssl_server_context *sc,
 	return false;
 }
 
-/* The first pair that has the name, else the first one: RSA beside ECDSA for
- * the same names is two pairs, and the client takes the one it can. */
+/* The first pair that has the name itself, else one by a wildcard, else the
+ * first of all.  RSA beside ECDSA for the same names is two pairs, and the client
+ * takes the one it can. */
 static int
 choose(const br_ssl_server_policy_class **policy,
     const br_ssl_server_context *sc, br_ssl_server_choices *c)
 {
 	struct tls *t = of_policy(policy);
 	const char *host = br_ssl_engine_get_server_name(&sc->eng);
-	const struct pair *p;
+	const struct pair *p, *q;
 
 	for (p = t->set->first; p != NULL; p = p->next)
-		if (pair_matches(p, host) && usable(p, sc, c))
+		if (pair_matches(p, host, false) && usable(p, sc, c))
 			break;
+	for (q = t->set->first; p == NULL && q != NULL; q = q->next)
+		if (pair_matches(q, host, true) && usable(q, sc, c))
+			p = q;
 	if (p == NULL)
 		for (p = t->set->first; p != NULL; p = p->next)
 			if (usable(p, sc, c))

@@ -1543,7 +1543,7 @@ def sni():
             ('wild.example', 'first', None), ('a.b.wild.example', 'first', None),
             ('xwild.example', 'first', None), ('unknown.example', 'first', None),
             ('example', 'first', None), (None, 'first', None),
-            ('exact.wild.example', 'wild', None),       # in the given order
+            ('exact.wild.example', 'exact', None),      # before any wildcard
             ('x' * 63 + '.' + 'y' * 63 + '.' + 'z' * 63, 'first', None),
             # a client that knows RSA only gets an RSA pair
             ('first.example', 'twin', only_rsa),

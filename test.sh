@@ -21,7 +21,7 @@ part() {
 	shift
 	"$@" >"$log.part" 2>"$log.err"
 	rc=$?
-	sed "s|^\(ok\|FAIL\|skip\) |\1 $name: |" "$log.part" | tee -a "$log"
+	sed -E "s/^(ok|FAIL|skip) /\\1 $name: /" "$log.part" | tee -a "$log"
 	if [ $rc -ne 0 ] && ! grep -q '^FAIL ' "$log.part"; then
 		echo "FAIL $name: ended with $rc: $(tail -n 3 "$log.err" |
 		    tr '\n' ' ')" | tee -a "$log"

@@ -731,13 +731,6 @@ h2_output(struct h2 *h, void *dst, size_t cap)
 	    nghttp2_session_want_write(h->ng) == 0) ? -1 : 0;
 }
 
-bool
-h2_has_output(const struct h2 *h)
-{
-	return !h->dead && (nghttp2_session_want_write(h->ng) != 0 ||
-	    (h->nfiles < H2_FILES && h->list[S_WAIT].first != NULL));
-}
-
 unsigned
 h2_streams(const struct h2 *h)
 {
@@ -865,13 +858,6 @@ h2_streams(const struct h2 *h)
 {
 	(void)h;
 	return 0;
-}
-
-bool
-h2_has_output(const struct h2 *h)
-{
-	(void)h;
-	return false;
 }
 
 void

@@ -369,8 +369,6 @@ ssize_t h2_output(struct h2 *h, void *dst, size_t cap);
 bool h2_wants_input(const struct h2 *h);
 /* Streams that wait for something of ours: an answer or the rest of it. */
 unsigned h2_streams(const struct h2 *h);
-/* Is there anything h2_output would give now? */
-bool h2_has_output(const struct h2 *h);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
  * asked for an echo, so that what it sent before is served; called again, the
  * echo is not waited for. */

@@ -41,9 +41,11 @@ enum {
 	RETRY_MS = 250,		/* accept again after EMFILE and its kin */
 	LOGLINE = 4096,		/* PIPE_BUF: a line is written whole or not */
 	PATH_LEN = 4096,	/* decoded path below the root, with its NUL */
-	RESP_FIELDS = 4096,	/* response fields apart from the file's own;
-				   the longest is Location, PATH_LEN escaped,
-				   which is refused when it does not fit */
+	RESP_FIELDS = 8192,	/* response fields: half for the answer's own,
+				   of which Location is refused when it does
+				   not fit, half for those of the site */
+	SITE_FIELDS = 4096,	/* all custom fields together, and ... */
+	SITE_LINES = 24,	/* ... how many lines; checked at start */
 	RANGES_MAX = 10,	/* parts of a multipart/byteranges answer */
 	RANGES_ASKED = 100,	/* more than this many are not even sorted */
 	CACHE_FILES = 1024,	/* resources remembered */
@@ -51,6 +53,14 @@ enum {
 	CACHE_BODY = 32768,	/* largest body held in memory */
 	LISTENERS_MAX = 32,
 	NAMES_MAX = 16,		/* values of a repeatable option */
+	HOSTS_MAX = 64,		/* virtual hosts */
+	CONF_MAX = 1 << 20,	/* bytes of a configuration file */
+	NETS_MAX = 32,		/* --trusted-proxies */
+	GLOB_MAX = 512,		/* bytes of a pattern */
+	GLOB_CAPTURES = 10,	/* $0 to $9 */
+	LIST_SORTED = 10000,	/* entries a listing keeps to sort; a longer one
+				   comes as the folder yields it */
+	SECRETS = 64,		/* credentials remembered, right and wrong */
 	INDEX_MAX = 8,		/* names in --index-files */
 	H2_STREAMS = 100,	/* of one connection: MAX_CONCURRENT_STREAMS */
 	H2_FILES = 8,		/* descriptors its replies hold at a time, as many
@@ -86,10 +96,12 @@ enum method { M_OTHER, M_GET, M_HEAD, M_OPTIONS, M_KNOWN };
 /* Fields that some code asks for; a new one is a line here and a line in
  * http.c's table. */
 enum field {
-	F_NONE, F_ACCEPT_ENCODING, F_CONNECTION, F_CONTENT_LENGTH, F_EXPECT,
-	F_HOST, F_IF_MATCH, F_IF_MODIFIED_SINCE, F_IF_NONE_MATCH, F_IF_RANGE,
-	F_IF_UNMODIFIED_SINCE, F_RANGE, F_REFERER, F_TRANSFER_ENCODING,
-	F_USER_AGENT, NFIELDS
+	F_NONE, F_ACCEPT, F_ACCEPT_ENCODING, F_AC_REQUEST_HEADERS,
+	F_AC_REQUEST_METHOD, F_AUTHORIZATION, F_CONNECTION, F_CONTENT_LENGTH,
+	F_EXPECT, F_HOST, F_IF_MATCH, F_IF_MODIFIED_SINCE, F_IF_NONE_MATCH,
+	F_IF_RANGE, F_IF_UNMODIFIED_SINCE, F_ORIGIN, F_RANGE, F_REFERER,
+	F_TRANSFER_ENCODING, F_USER_AGENT, F_X_FORWARDED_FOR, F_X_REAL_IP,
+	NFIELDS
 };
 
 /* One request.  Strings are spans of the head at base, which belongs to the
@@ -105,6 +117,9 @@ struct req {
 	bool close;		/* a Connection field says close */
 	bool body;		/* content follows the head; never wanted */
 	bool redirect;		/* came by a listener that sends to https */
+	bool tls;		/* came over TLS that ends here */
+	uint8_t version;	/* 1 or 2: HTTP/1.x, HTTP/2 */
+	const struct sockaddr *peer;	/* the connection's; for log and auth */
 	bool expect_bad;	/* an expectation that is not 100-continue */
 	bool has_cl, has_te;	/* framing fields seen */
 	uint32_t have, twice;	/* bits by enum field: sent, sent again */
@@ -128,10 +143,22 @@ struct file {
 	char fields[512];
 };
 
+/* Content that is made while it is sent. */
+struct source {
+	/* The next bytes into dst, at most cap (>= 4096): how many, 0 = that
+	 * was all, SOURCE_FAILED, or SOURCE_LATER: none in this turn. */
+	ssize_t (*read)(struct source *s, void *dst, size_t cap);
+	void (*end)(struct source *s);	/* frees s */
+};
+enum { SOURCE_FAILED = -1, SOURCE_LATER = -2 };
+
 /* What is left to send of one reply's content. */
 struct body {
 	struct file *file;	/* one reference, or NULL */
 	const char *mem;	/* static text, or NULL */
+	struct source *source;	/* owned, or NULL; then len is BODY_OPEN till
+				   it has said all */
+	bool chunked;		/* body_read frames it, RFC 9112 7.1 */
 	off_t off, len;		/* of the current stretch */
 	struct parts *parts;	/* multipart/byteranges: owned, or NULL */
 };
@@ -142,6 +169,8 @@ struct resp {
 	int status;
 	bool close;		/* the connection ends after this reply */
 	bool head_only;		/* HEAD, 304: fields without content */
+	bool open;		/* content of unknown length, even if it is not
+				   sent: no Content-Length is among fields */
 	struct str shared;	/* fields that live in body.file, or {"", 0} */
 	struct body body;
 	size_t n;
@@ -189,12 +218,139 @@ void log_syslog(void);
 /* Send access lines to file, opened anew at each call, or with NULL to where
  * messages go.  -1 with errno. */
 int log_open(const char *file);
-/* One line of the combined format and the duration in seconds.  Never blocks:
- * a line that cannot be written now is dropped and counted. */
-void log_access(const struct req *q, const struct sockaddr *peer, int status,
-    int64_t bytes, int64_t start_us);
+/* A network of --trusted-proxies: v4 as v4-mapped. */
+struct net {
+	struct in6_addr addr;
+	unsigned bits;		/* 0-128 */
+};
+/* "192.0.2.1", "192.0.2.0/24", "2001:db8::/32" into *n; -1: it is neither. */
+int log_net(const char *s, struct net *n);
+enum { LOG_COMBINED, LOG_JSON, LOG_PRETTY };
+struct log_setup {
+	unsigned format;
+	int ansi;		/* colours: 0, 1, -1 = on a terminal, without
+				   NO_COLOR in the environment */
+	bool remote;		/* say the client's address */
+	bool real_ip, forwarded_for;	/* say these fields, from a trusted
+					   proxy; the address in them is the
+					   client's */
+	const struct net *trusted;	/* the caller's */
+	unsigned ntrusted;
+};
+/* How access lines look from now on; a copy is kept, trusted stays the
+ * caller's. */
+void log_setup(const struct log_setup *s);
+/* One line for a finished response: q->peer, status, bytes of content,
+ * duration.  Never blocks: a line that cannot be written now is dropped and
+ * counted. */
+void log_access(const struct req *q, int status, int64_t bytes, int64_t us);
 /* Say how many lines were dropped since the last call, if any. */
 void log_dropped(void);
+
+/* ---- metrics.c: what has been counted ---------------------------------- */
+/* A connection begins (+1) or ends (-1). */
+void metrics_conn(int change);
+/* It has turned out to speak HTTP/version, 1 or 2, over TLS or not. */
+void metrics_protocol(unsigned version, bool tls);
+/* A request gets its answer (before the first byte is sent). */
+void metrics_begin(void);
+/* That answer is over: method is enum method; us = duration. */
+void metrics_end(unsigned method, int status, int64_t bytes, int64_t us);
+/* All of it, Prometheus text format 0.0.4.  Returns its length, which is
+ * below METRICS_MAX always, whatever clients do. */
+enum { METRICS_MAX = 32768 };
+size_t metrics_text(char *dst, size_t cap);
+
+/* ---- auth.c: passwords ---------------------------------------------------- */
+/* Can this build check bcrypt hashes? */
+extern const bool auth_there;
+/* Allow "user:hash" too, hash a bcrypt one ($2a$, $2b$, $2y$).  NULL, or what
+ * is wrong with it.  entry stays the caller's. */
+const char *auth_add(const char *entry);
+/* Forget all users and what was remembered of them. */
+void auth_clear(void);
+/* Is anyone allowed, so that a password is needed? */
+bool auth_on(void);
+/* A new turn of the loop: one slow hash may be computed again. */
+void auth_turn(void);
+/* Check the Authorization field v (RFC 7617) of a client at peer.  AUTH_LATER:
+ * the turn's hash is spent, ask again in the next one.  AUTH_FLOOD: too many
+ * wrong ones from there. */
+enum { AUTH_OK, AUTH_WRONG, AUTH_LATER, AUTH_FLOOD };
+int auth_check(struct str v, const struct sockaddr *peer);
+
+/* ---- glob.c: patterns of paths ------------------------------------------- */
+struct glob;
+/* Compile pattern, SWS's syntax: ? * ** [a-z] [!a] {a,b} and backslash.  NULL
+ * with *why, a few words. */
+struct glob *glob_new(const char *pattern, const char **why);
+void glob_free(struct glob *g);
+/* Match all of s.  -1: no; else how many of cap[] (GLOB_CAPTURES) are set,
+ * cap[0] being all of it; pieces of s.  Time is bounded by the product of the
+ * two lengths. */
+int glob_match(const struct glob *g, struct str s, struct str *cap);
+
+/* ---- toml.c: a TOML file as values ----------------------------------------- */
+enum toml_type { TOML_STRING, TOML_INTEGER, TOML_BOOLEAN, TOML_ARRAY,
+	TOML_TABLE };
+struct toml {
+	struct toml *next;	/* in its table or array, in the file's order */
+	struct toml *first;	/* of a table or array */
+	const char *key;	/* NULL in an array */
+	const char *string;	/* no NUL inside */
+	int64_t integer;	/* a boolean's too */
+	unsigned line;		/* where it stands */
+	uint8_t type;
+	uint8_t made;		/* toml.c's own */
+};
+/* Read the n bytes of a file.  The root table, or NULL with why = "12: what is
+ * wrong" (a line number first).  The tree owns all its memory. */
+struct toml *toml_read(const char *text, size_t n, char *why, size_t cap);
+void toml_free(struct toml *root);
+/* The value called key in table t, or NULL. */
+const struct toml *toml_get(const struct toml *t, const char *key);
+
+/* ---- rules.c: [advanced] ----------------------------------------------- */
+struct rules;		/* constant once read */
+/* One of [[advanced.virtual-hosts]]; strings belong to the rules. */
+struct vhost {
+	const char *host, *root;
+	const char *cert, *key;	/* both or NULL */
+	int fd;			/* of root; site.c's, -1 at first */
+};
+/* No rules yet. */
+struct rules *rules_new(void);
+/* Add what the table `advanced` of a file says, or NULL when there is none.
+ * NULL, or why not in `why` ("12: ..."); unknown keys are told to unknown(line,
+ * key). */
+const char *rules_read(struct rules *r, const struct toml *advanced, char *why,
+    size_t cap, void (*unknown)(unsigned line, const char *key));
+/* Add a field for every path, "Name: value" of --header.  NULL, or what is
+ * wrong. */
+const char *rules_header(struct rules *r, const char *line);
+void rules_free(struct rules *r);
+/* Virtual hosts: how many, and the first of the array. */
+unsigned rules_hosts(const struct rules *r, struct vhost **v);
+/* That of a Host field (port and case do not count), or NULL. */
+const struct vhost *rules_host(const struct rules *r, struct str host);
+/* memory-cache: bytes in all and of one file; false: not set. */
+bool rules_cache(const struct rules *r, int64_t *capacity, int64_t *largest);
+/* Is a redirect, or a rewrite that redirects, meant for this decoded path
+ * ("/..." always) and Host?  0, or its status with dst = the Location, bytes
+ * escaped as a URI needs it; 414: longer than cap. */
+int rules_redirect(const struct rules *r, struct str host, struct str path,
+    char *dst, size_t cap);
+/* A rewrite of this path?  false, or dst = the new target, percent-encoded as
+ * file_path() wants it, n its length.  The first that matches counts, once. */
+bool rules_rewrite(const struct rules *r, struct str path, char *dst,
+    size_t cap, size_t *n);
+/* Call each(arg, "name: value\r\n", n) for every custom field of an answer to
+ * path with this status, in order; names are lower case, later ones replace
+ * earlier ones of the same name before they get here. */
+void rules_fields(const struct rules *r, struct str path, int status,
+    void (*each)(void *arg, const char *line, size_t n), void *arg);
+/* Are there custom fields at all? */
+bool rules_any_fields(const struct rules *r);
 
 /* ---- conf.c: one option table ---------------------------------------- */
 struct names {
@@ -310,18 +466,34 @@ size_t http_head(const struct req *q, const struct resp *r, char *dst,
     size_t cap);
 
 /* ---- file.c: name below the root -> open file ------------------------- */
-/* Serve below the directory `root` with at most max_open files open. */
-void file_init(int root, unsigned max_open);
+/* Keep at most max_open files open, `bytes` of content in memory, of files up
+ * to `largest` bytes.  Called again after a change of conf, it forgets all
+ * that was remembered. */
+void file_init(unsigned max_open, size_t bytes, size_t largest);
+/* Add the types of a mime.types(5) file, which win over the built-in ones;
+ * NULL: only the built-in ones.  NULL, or what is wrong ("name:12: ..."), and
+ * then nothing changed. */
+const char *file_types(const char *name);
+/* Never serve or list the file that path leads to now; NULL: forget them. */
+void file_never(const char *path);
+bool file_is_never(const struct stat *st);
+/* A file of n bytes of memory, which it takes (free(3)), for a body; NULL:
+ * no memory, bytes are freed. */
+struct file *file_of(char *bytes, size_t n);
 /* A new turn of the loop: what the cache remembers has to be looked at again. */
 void file_turn(void);
 /* Decode and resolve a request target's path into dst (PATH_LEN bytes): no
  * leading slash, a trailing one for a directory.  Returns 0 or a status:
  * 400 for bad escapes and climbing out, 404 for what never exists here. */
 int file_path(struct str raw, char *dst, size_t *len);
-/* Find path (from file_path).  `accept` is file_accept's verdict.
- * 200: *f gets a reference.  308: path with a slash is a directory.
- * 403, 404, 503: nothing to serve. */
-int file_find(const char *path, size_t len, unsigned accept, struct file **f);
+/* Find path (from file_path) below the directory `root`.  `accept` is
+ * file_accept's verdict, perhaps with FILE_EXACT: that name only, no index, no
+ * .html.  200: *f gets a reference.  308: path with a slash is a directory.
+ * FILE_DIR: a directory, asked for as one, without an index file.
+ * 403, 404, 406, 503: nothing to serve. */
+enum { FILE_EXACT = 1 << 16, FILE_DIR = 1000 };
+int file_find(int root, const char *path, size_t len, unsigned accept,
+    struct file **f);
 /* Accept-Encoding (RFC 9110 12.5.3) as up to NENC encodings, best first, four
  * bits each; `any` false = field not sent. */
 unsigned file_accept(struct str v, bool any);
@@ -335,7 +507,8 @@ int file_range(const struct req *q, struct file *f, struct resp *r);
 size_t body_peek(const struct body *b, const char **p);
 /* n bytes of the current stretch went out; moves on to the next part. */
 void body_skip(struct body *b, off_t n);
-/* The next bytes of a body: 0 = all sent, -1 = file shorter than promised. */
+/* The next bytes of a body: 0 = all sent, -1 = file shorter than promised or
+ * SOURCE_FAILED, SOURCE_LATER.  One with a source needs cap >= 8192. */
 ssize_t body_read(struct body *b, void *dst, size_t cap);
 /* Nothing of b is to be sent, but its file stays: fields point into it. */
 void body_none(struct body *b);
@@ -343,11 +516,26 @@ void body_end(struct body *b);
 /* Free the cache. */
 void file_end(void);
 
+/* ---- list.c: a directory as HTML or JSON --------------------------------- */
+enum { LIST_HTML, LIST_JSON };
+/* The listing of the directory `path` (decoded, "" or "a/b/") below root, in
+ * order 0-5 (name, time, size; up, down) or 6 (none asked); conf.hidden and
+ * conf.symlinks say what is in it.  NULL with errno. */
+struct source *list_open(int root, const char *path, unsigned format,
+    unsigned order);
+
 /* ---- site.c: struct req -> struct resp -------------------------------- */
 /* The port of https, for redirections. */
 void site_https_port(unsigned port);
-/* Answer q; r->body is owned by the caller from here on. */
-void site_answer(const struct req *q, struct resp *r);
+/* Use conf's rules, roots and pages from now on; called at start and after a
+ * reload.  NULL, or what is wrong, one line; then nothing changed. */
+const char *site_init(void);
+/* Answer q; r->body is owned by the caller from here on.  False: not in this
+ * turn, ask again in the next one. */
+bool site_answer(const struct req *q, struct resp *r);
+/* An answer of site_answer or site_error is over: the access log and metrics.
+ * bytes of content; began in log_us() time. */
+void site_done(const struct req *q, int status, int64_t bytes, int64_t began);
 /* The reply to what could not be read as a request; q may be partly filled. */
 void site_error(const struct req *q, struct resp *r, int status);
 
@@ -356,9 +544,9 @@ void site_error(const struct req *q, struct resp *r, int status);
 extern const bool h2_there;
 struct h2;	/* one connection's session */
 
-/* A session for a client at peer (for the log; copied); `redirect` is for its
- * requests.  NULL: no memory. */
-struct h2 *h2_new(const struct sockaddr *peer, socklen_t len, bool redirect);
+/* A session for a client at peer, which stays the caller's; redirect and tls
+ * are for its requests.  NULL: no memory. */
+struct h2 *h2_new(const struct sockaddr *peer, bool redirect, bool tls);
 /* Bytes from the client; all n are consumed.  -1: the connection is to end
  * once h2_output has nothing left (GOAWAY may be queued). */
 int h2_input(struct h2 *h, const void *p, size_t n);
@@ -369,6 +557,8 @@ ssize_t h2_output(struct h2 *h, void *dst, size_t cap);
 bool h2_wants_input(const struct h2 *h);
 /* Streams that wait for something of ours: an answer or the rest of it. */
 unsigned h2_streams(const struct h2 *h);
+/* Does one of them wait for the next turn, rather than for the client? */
+bool h2_later(const struct h2 *h);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
  * asked for an echo, so that what it sent before is served; called again, the
  * echo is not waited for. */

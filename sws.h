@@ -358,7 +358,8 @@ struct names {
 	unsigned n;
 };
 
-/* Constant once conf_read has returned.  Strings live as long as the process. */
+/* What was asked for; constant between conf_read and conf_reload.  Strings live
+ * as long as the configuration they came with. */
 struct conf {
 	const char *root;
 	const char *host;
@@ -367,10 +368,26 @@ struct conf {
 	unsigned unix_mode;
 	bool unix_force;
 	struct names fds, index;
-	const char *page404, *page50x;
+	const char *config_file;
+	const char *page404, *page50x, *page_fallback;
 	bool compression_static, etag, trailing_redirect, hidden, symlinks,
-	    text_charset, cache_control;
+	    text_charset, cache_control, markdown, security_headers;
+	bool listing;
+	unsigned listing_order;	/* 0-6 */
+	unsigned listing_format;	/* list.c's enum, or LISTING_AUTO */
+	struct names cors_origins;	/* "*" alone, or origins */
+	struct names cors_headers, cors_expose;	/* lower case */
+	struct names users;	/* "name:hash" */
+	bool health, metrics;
+	bool maintenance;
+	unsigned maintenance_status;
+	const char *maintenance_file;
+	const char *mime_types;
 	const char *log_file;
+	unsigned log_format;	/* log.c's enum */
+	bool log_ansi;
+	bool log_remote, log_real_ip, log_forwarded_for;
+	struct names proxies;
 	bool access_log;
 	unsigned header_ms, idle_ms, write_ms, drain_ms, grace_ms, idle_exit_ms;
 	unsigned max_conns;	/* 0 = from RLIMIT_NOFILE */
@@ -381,14 +398,29 @@ struct conf {
 	const char *https_host;
 	unsigned https_from_port;	/* 0 = none */
 	struct names https_from;
+	bool open;
+	const char *open_path;	/* begins with a slash */
+	struct names headers;	/* "Name: value" */
 	bool tcp_asked;		/* host or port named by anyone */
 	bool address_asked;	/* that, or a unix socket */
+	int ansi;		/* 0, 1, -1 = nobody said */
+	struct net trusted[NETS_MAX];	/* proxies */
+	unsigned ntrusted;
+	struct rules *rules;	/* never NULL once read */
 };
+enum { LISTING_AUTO = 2 };
 extern struct conf conf;
 
-/* Read the environment and argv into conf.  Ends the process on a usage error
- * (2) and after --help, --version (0). */
+/* Read the environment, argv and the configuration file into conf.  Ends the
+ * process on a usage error (2), a bad file (1) and after --help, --version (0). */
 void conf_read(int argc, char **argv);
+/* Read them all again, SIGHUP.  NULL: conf is new but for what only a start can
+ * change; conf_keep() or conf_undo() has to follow.  Else why not, one line. */
+const char *conf_reload(void);
+/* The new one is good: forget the one before. */
+void conf_keep(void);
+/* It is not: back to the one before. */
+void conf_undo(void);
 
 /* ---- fd.c: what the kernel gives -------------------------------------- */
 enum { FD_READ = 1, FD_WRITE = 4 };

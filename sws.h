@@ -371,7 +371,8 @@ struct conf {
 	const char *config_file;
 	const char *page404, *page50x, *page_fallback;
 	bool compression_static, etag, trailing_redirect, hidden, symlinks,
-	    text_charset, cache_control, markdown, security_headers;
+	    text_charset, cache_control, markdown, security_headers,
+	    relative_root;
 	bool listing;
 	unsigned listing_order;	/* 0-6 */
 	unsigned listing_format;	/* list.c's enum, or LISTING_AUTO */
@@ -407,6 +408,7 @@ struct conf {
 	struct net trusted[NETS_MAX];	/* proxies */
 	unsigned ntrusted;
 	struct rules *rules;	/* never NULL once read */
+	struct kept *kept;	/* conf.c's: what owns the strings */
 };
 enum { LISTING_AUTO = 2 };
 extern struct conf conf;

@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static struct listener listener[LISTENERS_MAX];
 static unsigned nlisteners;
+static unsigned files;		/* at most open at a time */
 static int64_t watchdog, pinged;	/* ms: interval, last time */
 
 static void
@@ -31,15 +34,92 @@ announce(void)
 	fd_ready(status);
 }
 
+/* In a child: become a browser that shows url. */
+static void
+become_browser(char *url)
+{
+	char *env = getenv("BROWSER"), *argv[10], *next, *p;
+	int n;
+
+	/* a list of commands, each with or without %s for the address */
+	for (p = env; p != NULL && *p != '\0'; p = next) {
+		next = strchr(p, ':');
+		if (next != NULL)
+			*next++ = '\0';
+		for (n = 0; n < 8 && *(p += strspn(p, " ")) != '\0';) {
+			argv[n++] = strncmp(p, "%s", 2) == 0 ? url : p;
+			p += strcspn(p, " ");
+			if (*p != '\0')
+				*p++ = '\0';
+		}
+		if (n == 0)
+			continue;
+		if (n == 1 || argv[n - 1] != url)
+			argv[n++] = url;
+		argv[n] = NULL;
+		execvp(argv[0], argv);
+	}
+	execlp("xdg-open", "xdg-open", url, (char *)NULL);
+	execlp("open", "open", url, (char *)NULL);
+}
+
+/* --open: show the site to the person who started us.  The browser is nobody's
+ * child, so that it outlives us and leaves no zombie. */
+static void
+open_browser(void)
+{
+	char url[1024];
+	sigset_t none;
+	size_t n;
+	pid_t pid;
+	int up[2], null;
+	ssize_t k;
+
+	fd_url(&listener[0], url, 256);
+	n = strlen(url);
+	snprintf(url + n, sizeof url - n, "%s", conf.open_path + 1);
+	if (pipe(up) < 0)
+		return;
+	fcntl(up[0], F_SETFD, FD_CLOEXEC);
+	fcntl(up[1], F_SETFD, FD_CLOEXEC);
+	pid = fork();
+	if (pid == 0) {
+		setsid();
+		if (fork() != 0)
+			_exit(0);
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		signal(SIGPIPE, SIG_DFL);
+		null = open("/dev/null", O_RDWR);
+		dup2(null, 0);
+		dup2(null, 1);
+		become_browser(url);
+		_exit(write(up[1], "", 1) == 1 ? 127 : 126);
+	}
+	close(up[1]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	/* the pipe ends when a browser has begun, and speaks when none has */
+	while ((k = read(up[0], url, 1)) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || k != 0)
+		warn("--open: no browser found (BROWSER, xdg-open, open)");
+	close(up[0]);
+}
+
 /* Read all certificates and keys.  NULL, or what is wrong with one of them. */
 static const char *
 load_keys(void)
 {
 	const char *why = NULL;
-	unsigned i;
+	struct vhost *v;
+	unsigned i, n = rules_hosts(conf.rules, &v);
 
 	for (i = 0; i < conf.cert.n && why == NULL; i++)
 		why = tls_load(conf.cert.v[i], conf.key.v[i]);
+	for (i = 0; i < n && why == NULL; i++)
+		if (v[i].cert != NULL)
+			why = tls_load(v[i].cert, v[i].key);
 	return why;
 }
 
@@ -74,6 +154,32 @@ schemes(void)
 	site_https_port(port);
 }
 
+/* Read everything anew, and use it all or nothing of it. */
+static void
+reload(void)
+{
+	const char *why;
+
+	fd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)log_us());
+	why = conf_reload();
+	if (why == NULL) {
+		if ((conf.tls && (why = load_keys()) != NULL) ||
+		    (why = site_init(files)) != NULL) {
+			tls_drop();
+			conf_undo();
+		} else {
+			if (conf.tls)
+				tls_use();
+			conf_keep();
+		}
+	}
+	if (why != NULL)
+		warn("%s: all stays as it was", why);
+	if (log_open(conf.log_file) < 0)
+		warn("--log-file %s: %s", conf.log_file, strerror(errno));
+	fd_notify("READY=1");
+}
+
 static unsigned
 asked_to_end(void)
 {
@@ -99,20 +205,7 @@ turn(int64_t end)
 	}
 	if (fd_signal[SIGHUP] > 0) {
 		fd_signal[SIGHUP] = 0;
-		fd_notify("RELOADING=1\nMONOTONIC_USEC=%lld",
-		    (long long)log_us());
-		if (log_open(conf.log_file) < 0)
-			warn("--log-file %s: %s", conf.log_file,
-			    strerror(errno));
-		if (conf.tls) {
-			const char *why = load_keys();
-
-			if (why == NULL)
-				tls_use();
-			else
-				warn("%s: the old ones stay", why);
-		}
-		fd_notify("READY=1");
+		reload();
 	}
 }
 
@@ -160,21 +253,17 @@ loop(bool single)
 int
 main(int argc, char **argv)
 {
-	unsigned i, conns, files;
+	unsigned i, conns;
 	bool single = true;
-	int root;
+	const char *why;
 
 	fd_sane();
 	log_clock();
 	conf_read(argc, argv);
-	conf.http2 &= h2_there;
 	nlisteners = fd_listeners(listener, LISTENERS_MAX);
 	for (i = 0; i < nlisteners; i++)
 		single &= listener[i].single;
 	schemes();
-	root = fd_root(conf.root);
-	if (root < 0)
-		die(1, "--root %s: %s", conf.root, strerror(errno));
 	if (conf.ready_fd >= 0 && fcntl(conf.ready_fd, F_GETFD) < 0)
 		die(1, "--ready-fd %d: %s", conf.ready_fd, strerror(errno));
 	if (log_open(conf.log_file) < 0)
@@ -183,15 +272,17 @@ main(int argc, char **argv)
 	fd_limits(&conns, &files);
 	if (fd_queue() < 0)
 		die(1, "event queue: %s", strerror(errno));
-	file_init(root, files);
+	if ((why = site_init(files)) != NULL)
+		die(1, "%s", why);
 	watchdog = fd_watchdog();
 	announce();
 	conn_init(listener, nlisteners, conns);
+	if (conf.open && nlisteners > 0)
+		open_browser();
 	loop(single);
 	for (i = 0; i < nlisteners; i++)
 		fd_unlisten(&listener[i]);
 	conn_end();
-	file_end();
-	close(root);
+	site_end();
 	return 0;
 }

@@ -561,9 +561,11 @@ struct source *list_open(int root, const char *path, unsigned format,
 /* ---- site.c: struct req -> struct resp -------------------------------- */
 /* The port of https, for redirections. */
 void site_https_port(unsigned port);
-/* Use conf's rules, roots and pages from now on; called at start and after a
- * reload.  NULL, or what is wrong, one line; then nothing changed. */
-const char *site_init(void);
+/* Use conf's rules, roots and pages from now on, with at most `files` files open;
+ * called at start and after a reload.  NULL, or what is wrong, one line; then
+ * nothing changed. */
+const char *site_init(unsigned files);
+void site_end(void);
 /* Answer q; r->body is owned by the caller from here on.  False: not in this
  * turn, ask again in the next one. */
 bool site_answer(const struct req *q, struct resp *r);
@@ -611,6 +613,8 @@ const char *tls_load(const char *cert, const char *key);
 /* Use what was loaded since the last call (start, HUP); -1 when nothing was.
  * Connections keep the set they began with. */
 int tls_use(void);
+/* Forget what was loaded since then. */
+void tls_drop(void);
 /* Any certificate in use? */
 bool tls_on(void);
 /* NULL: no memory, no entropy or no certificate. */

@@ -730,6 +730,13 @@ tls_load(const char *cert, const char *key)
 	return NULL;
 }
 
+void
+tls_drop(void)
+{
+	set_unref(pending);
+	pending = NULL;
+}
+
 int
 tls_use(void)
 {
@@ -1156,6 +1163,11 @@ tls_load(const char *cert, const char *key)
 {
 	(void)cert, (void)key;
 	return "this build has no TLS";
+}
+
+void
+tls_drop(void)
+{
 }
 
 int

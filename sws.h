@@ -557,6 +557,9 @@ enum { LIST_HTML, LIST_JSON };
  * conf.symlinks say what is in it.  NULL with errno. */
 struct source *list_open(int root, const char *path, unsigned format,
     unsigned order);
+/* The order that a query asks for: its first "sort=", 0-6, as SWS has it; else
+ * `none`. */
+unsigned list_sort(struct str query, unsigned none);
 
 /* ---- site.c: struct req -> struct resp -------------------------------- */
 /* The port of https, for redirections. */

@@ -221,7 +221,7 @@ add_json(struct out *o, const char *s)
 	}
 }
 
-/* "1.2 KiB" */
+/* "1.2 KiB", on one line */
 static void
 add_size(struct out *o, int64_t size)
 {
@@ -230,7 +230,7 @@ add_size(struct out *o, int64_t size)
 	unsigned u = 0;
 
 	if (v < 1024) {
-		addf(o, "%u B", (unsigned)v);
+		addf(o, "%u&nbsp;B", (unsigned)v);
 		return;
 	}
 	for (; v >= 1024 * 1024; v >>= 10)
@@ -240,7 +240,7 @@ add_size(struct out *o, int64_t size)
 		tenths = 10;
 		u++;
 	}
-	addf(o, "%u.%u %ciB", (unsigned)(tenths / 10), (unsigned)(tenths % 10),
+	addf(o, "%u.%u&nbsp;%ciB", (unsigned)(tenths / 10), (unsigned)(tenths % 10),
 	    unit[u]);
 }
 
@@ -451,14 +451,16 @@ static const char page_top[] = "<!doctype html>\n"
     "td { font-variant-numeric: tabular-nums }\n"
     "td:first-child { width: 99%; overflow-wrap: anywhere;\n"
     "  white-space: pre-wrap }\n"
-    "th + th + th, td + td + td { text-align: right; white-space: nowrap;\n"
-    "  padding-right: 0 }\n"
+    "th + th + th, td + td + td { text-align: right; padding-right: 0 }\n"
     "td:nth-child(2) { white-space: nowrap }\n"
     "a { text-decoration: none }\n"
     "a:hover, a:focus { text-decoration: underline }\n"
     "tr:hover td { background: #8881 }\n"
-    "[aria-sort] a::after { content: \" \\2191\" }\n"
-    "[aria-sort=descending] a::after { content: \" \\2193\" }\n"
+    /* the second one is not read out; aria-sort is */
+    "[aria-sort] a::after { content: \" \\2191\";\n"
+    "  content: \" \\2191\" / \"\" }\n"
+    "[aria-sort=descending] a::after { content: \" \\2193\";\n"
+    "  content: \" \\2193\" / \"\" }\n"
     "@media (max-width: 32em) {\n"
     "  td:nth-child(2) { white-space: normal; min-width: 6em }\n"
     "}\n"

@@ -240,8 +240,8 @@ add_size(struct out *o, int64_t size)
 		tenths = 10;
 		u++;
 	}
-	addf(o, "%u.%u&nbsp;%ciB", (unsigned)(tenths / 10), (unsigned)(tenths % 10),
-	    unit[u]);
+	addf(o, "%u.%u&nbsp;%ciB", (unsigned)(tenths / 10),
+	    (unsigned)(tenths % 10), unit[u]);
 }
 
 /* t in UTC, years of four digits. */
@@ -261,7 +261,7 @@ utc(int64_t t)
 	return tm;
 }
 
-/* ---- what is in the folder ------------------------------------------------ */
+/* ---- what is in the folder ----------------------------------------------- */
 
 /* Look at the entry called name: is it listed? */
 static bool

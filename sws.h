@@ -552,11 +552,15 @@ void file_end(void);
 
 /* ---- list.c: a directory as HTML or JSON --------------------------------- */
 enum { LIST_HTML, LIST_JSON };
-/* The listing of the directory `path` (decoded, "" or "a/b/") below root, in
- * order 0-5 (name, time, size; up, down) or 6 (none asked); conf.hidden and
- * conf.symlinks say what is in it.  NULL with errno. */
+/* The listing of the directory `path` (decoded, "" or "a/b/"; "a/b" when it was
+ * asked for without its slash) below root, in order 0-5 (name, time, size; up,
+ * down) or 6 (none asked: by name); conf.hidden and conf.symlinks say what is
+ * in it.  It holds a descriptor.  NULL with errno. */
 struct source *list_open(int root, const char *path, unsigned format,
     unsigned order);
+/* The order that a query asks for: its first "sort=", 0-6, as SWS has it; else
+ * `none`. */
+unsigned list_sort(struct str query, unsigned none);
 
 /* ---- site.c: struct req -> struct resp -------------------------------- */
 /* The port of https, for redirections. */

@@ -99,7 +99,7 @@ struct text {
 	size_t n, cap;
 };
 
-/* A whole line or nothing. */
+/* Whole lines, and none behind one that did not fit. */
 static void __attribute__((format(printf, 2, 3)))
 put(struct text *t, const char *fmt, ...)
 {
@@ -109,8 +109,10 @@ put(struct text *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
 	va_end(ap);
-	if (n > 0 && (size_t)n < t->cap - t->n)
+	if (n >= 0 && (size_t)n < t->cap - t->n)
 		t->n += (size_t)n;
+	else
+		t->cap = t->n;
 }
 
 static void

@@ -561,9 +561,10 @@ escape(struct str s, size_t keep, const char *how)
 	for (;;) {
 		unsigned char c;
 
-		for (; s.n - i >= 8 && at + 8 <= end && plain(s.p + i); i += 8) {
+		while (s.n - i >= 8 && at + 8 <= end && plain(s.p + i)) {
 			memcpy(line + at, s.p + i, 8);
 			at += 8;
+			i += 8;
 		}
 		if (i == s.n || at + 6 > end)
 			return;

@@ -221,9 +221,10 @@ int log_open(const char *file);
 /* A network of --trusted-proxies: v4 as v4-mapped. */
 struct net {
 	struct in6_addr addr;
-	unsigned bits;		/* 0-128 */
+	unsigned bits;		/* 0-128, or log.c's own */
 };
-/* "192.0.2.1", "192.0.2.0/24", "2001:db8::/32" into *n; -1: it is neither. */
+/* "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", or "unix" (whoever comes by a
+ * unix socket) into *n; -1: it is none of them. */
 int log_net(const char *s, struct net *n);
 enum { LOG_COMBINED, LOG_JSON, LOG_PRETTY };
 struct log_setup {

@@ -6,8 +6,8 @@
 #
 # Run as root, or where sudo works.  Does nothing, quickly, when nothing is
 # missing.  The inetds exclude each other as packages and start themselves when
-# installed, so they are unpacked into test/deps/ instead, where
-# test/supervisors.py finds them.
+# installed, as prometheus does, of which only a tool is needed.  So they are
+# unpacked into test/deps/ instead, where the tests find them.
 set -eu
 cd "$(dirname "$0")"
 
@@ -18,9 +18,11 @@ test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl
 	ca-certificates netbase curl wget python3 git valgrind strace procps iproute2 util-linux
 	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
-	libtirpc3|libtirpc3t64 libwrap0"
-inetds='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
-	xinetd:usr/sbin/xinetd'
+	libtirpc3|libtirpc3t64 libwrap0
+	goaccess jq"
+# PACKAGE:FILE, which are not to be installed
+unpacked='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
+	xinetd:usr/sbin/xinetd prometheus:usr/bin/promtool'
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 as_root() {
@@ -77,15 +79,15 @@ need() {
 	as_root apt-get -q install -y --no-install-recommends $list
 }
 
-unpack_inetds() {
-	for i in $inetds; do
+unpack() {
+	for i in $unpacked; do
 		name=${i%%:*}
 		[ ! -x "deps/${i#*:}" ] || continue
 		update
 		tmp=$(mktemp -d)
 		(cd "$tmp" && apt-get -q -o APT::Sandbox::User=root \
 		    download "$name")
-		dpkg -x "$tmp"/*.deb deps
+		dpkg --fsys-tarfile "$tmp"/*.deb | tar -xf - -C deps "./${i#*:}"
 		rm -rf "$tmp"
 	done
 }
@@ -135,7 +137,7 @@ test)
 	# shellcheck disable=SC2086 # a list of words
 	need $test
 	mkdir -p deps
-	unpack_inetds
+	unpack
 	build_h2spec
 	build_systemfd ;;
 *)

@@ -56,7 +56,7 @@ enum kind { STRING, BOOL, NUMBER, SECONDS, OCTAL, LEVEL, LIST, INDEX, FILES,
 	ALIAS, ACT_HELP, ACT_VERSION };
 
 /* Who set an option; a stronger one wins, whatever came first. */
-enum source { S_DEFAULT, S_FILE, S_ENV, S_ARG };
+enum from { S_DEFAULT, S_FILE, S_ENV, S_ARG };
 
 static const struct option {
 	const char *name;
@@ -151,7 +151,7 @@ static const struct option {
 
 enum { NOPTIONS = sizeof table / sizeof table[0] };
 
-static uint8_t from[NOPTIONS];	/* enum source of each option's value */
+static uint8_t from[NOPTIONS];	/* enum from of each option's value */
 
 static void
 help(void)
@@ -226,7 +226,7 @@ list(const char **v, unsigned *n, unsigned cap, const char *s)
 
 /* Set option i from text v.  NULL, or what is wrong with v. */
 static const char *
-set(unsigned i, const char *v, enum source s)
+set(unsigned i, const char *v, enum from s)
 {
 	static const char *const level[] = { "error", "warn", "info", "debug",
 	    "trace" };

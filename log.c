@@ -297,15 +297,14 @@ quoted(char *dst, size_t at, size_t cap, const struct req *q, struct span s)
 }
 
 void
-log_access(const struct req *q, const struct sockaddr *peer, int status,
-    int64_t bytes, int64_t start_us)
+log_access(const struct req *q, int status, int64_t bytes, int64_t us)
 {
+	const struct sockaddr *peer = q->peer;
 	/* the line's fixed parts need less than 256 bytes; the request line
 	 * and the two fields share the rest */
 	char buf[LOGLINE], addr[INET6_ADDRSTRLEN] = "unix:";
 	const size_t cap = sizeof buf - 256;
 	size_t n;
-	int64_t us = log_us() - start_us;
 
 	if (peer->sa_family == AF_INET)
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)

@@ -5,18 +5,38 @@
  * which one a request arrived by. */
 #include "sws.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static const char allow[] = "allow: GET, HEAD, OPTIONS\r\n";
 
 static unsigned https_port;
+static int root = -1;		/* owned */
 
 void
 site_https_port(unsigned port)
 {
 	https_port = port;
+}
+
+const char *
+site_init(void)
+{
+	static char why[256];
+	int fd = fd_root(conf.root);
+
+	if (fd < 0) {
+		snprintf(why, sizeof why, "--root %.200s: %s", conf.root,
+		    strerror(errno));
+		return why;
+	}
+	if (root >= 0)
+		close(root);
+	root = fd;
+	return NULL;
 }
 
 static void
@@ -25,6 +45,7 @@ begin(const struct req *q, struct resp *r)
 	r->status = 200;
 	r->close = !q->keep;
 	r->head_only = q->method == M_HEAD;
+	r->open = false;
 	r->shared = (struct str){ "", 0 };
 	memset(&r->body, 0, sizeof r->body);
 	r->n = 0;
@@ -68,7 +89,7 @@ page_file(int status)
 		return NULL;
 	while (name[0] == '.' && name[1] == '/')
 		name += 2;
-	return file_find(name, strlen(name), file_accept((struct str){ "", 0 },
+	return file_find(root, name, strlen(name), file_accept((struct str){ "", 0 },
 	    false), &f) == 200 ? f : NULL;
 }
 
@@ -255,7 +276,9 @@ answer(const struct req *q, struct resp *r)
 	accept = file_accept(q->have & 1U << F_ACCEPT_ENCODING ?
 	    http_field(q, F_ACCEPT_ENCODING) : (struct str){ "", 0 },
 	    (q->have & 1U << F_ACCEPT_ENCODING) != 0);
-	status = file_find(path, len, accept, &f);
+	status = file_find(root, path, len, accept, &f);
+	if (status == FILE_DIR)
+		status = 404;
 	if (status == 406)
 		http_put(r, "vary: accept-encoding\r\n");
 	if (q->method == M_OPTIONS && (status == 200 || status == 308)) {
@@ -269,7 +292,7 @@ answer(const struct req *q, struct resp *r)
 	return status == 200 ? send_file(q, r, f) : status;
 }
 
-void
+bool
 site_answer(const struct req *q, struct resp *r)
 {
 	int status;
@@ -281,4 +304,12 @@ site_answer(const struct req *q, struct resp *r)
 		page_answer(r, status);
 	}
 	finish(r);
+	return true;
+}
+
+void
+site_done(const struct req *q, int status, int64_t bytes, int64_t began)
+{
+	if (conf.access_log)
+		log_access(q, status, bytes, log_us() - began);
 }

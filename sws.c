@@ -162,7 +162,7 @@ main(int argc, char **argv)
 {
 	unsigned i, conns, files;
 	bool single = true;
-	int root;
+	const char *why;
 
 	fd_sane();
 	log_clock();
@@ -172,9 +172,8 @@ main(int argc, char **argv)
 	for (i = 0; i < nlisteners; i++)
 		single &= listener[i].single;
 	schemes();
-	root = fd_root(conf.root);
-	if (root < 0)
-		die(1, "--root %s: %s", conf.root, strerror(errno));
+	if ((why = site_init()) != NULL)
+		die(1, "%s", why);
 	if (conf.ready_fd >= 0 && fcntl(conf.ready_fd, F_GETFD) < 0)
 		die(1, "--ready-fd %d: %s", conf.ready_fd, strerror(errno));
 	if (log_open(conf.log_file) < 0)
@@ -183,7 +182,7 @@ main(int argc, char **argv)
 	fd_limits(&conns, &files);
 	if (fd_queue() < 0)
 		die(1, "event queue: %s", strerror(errno));
-	file_init(root, files);
+	file_init(files, CACHE_BYTES, CACHE_BODY);
 	watchdog = fd_watchdog();
 	announce();
 	conn_init(listener, nlisteners, conns);
@@ -192,6 +191,5 @@ main(int argc, char **argv)
 		fd_unlisten(&listener[i]);
 	conn_end();
 	file_end();
-	close(root);
 	return 0;
 }

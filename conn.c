@@ -15,7 +15,7 @@
  *	which becomes FREE after the batch of events.
  *
  * Each state has one deadline, set when it is entered (REPLY: moved by every
- * byte that the client takes).  A state's timeout is the same for all, so its
+ * byte that the client takes, and while it waits for us).  A state's timeout is the same for all, so its
  * connections form a queue that is sorted by itself.
  *
  * Input and output go through one buffer each, shared by all connections; a
@@ -38,8 +38,9 @@ struct conn {
 	uint8_t watched;	/* what the queue waits for */
 	bool eof;		/* the client sends no more */
 	bool closing;		/* the reply under way is the last one */
+	bool waiting;		/* q is read and is answered in a later turn */
 	bool replying;		/* q is being answered and not yet logged */
-	bool again;		/* stopped by its budget: on the again list */
+	bool again;		/* has something to do: on the again list */
 	bool redirect;		/* its listener sends to https */
 	bool fresh;		/* has not sent a whole request yet */
 	bool blocked;		/* output waits for the socket */
@@ -57,8 +58,9 @@ struct conn {
 	char *out;		/* owned: output not yet taken, or NULL */
 	uint32_t nin, nout, outoff;
 	uint32_t discarded;	/* while lingering */
-	int64_t began;		/* microseconds */
-	int64_t head_left;	/* bytes of the head still to be sent */
+	int64_t began;		/* microseconds; when q was read */
+	int64_t head_left;	/* bytes still to be sent that are not content:
+				   the head, what is before it, framing */
 	int64_t sent;		/* bytes of the content that were */
 	struct tls *tls;	/* owned; NULL = plain */
 	struct h2 *h2;		/* owned; NULL = HTTP/1.1 */
@@ -91,6 +93,7 @@ static char out[OUTBUF];
 static size_t nout;
 static struct resp resp;
 
+enum { SOURCE_ROOM = 8192 };	/* what body_read() needs for a source */
 enum { TLS_RECORD = 22 };	/* RFC 5246 6.2.1: a handshake's first byte */
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
 enum { PREFACE = sizeof preface - 1 };
@@ -160,8 +163,7 @@ done(struct conn *c)
 		return;
 	c->replying = false;
 	body_end(&c->body);
-	if (conf.access_log)
-		log_access(&c->q, &c->peer.sa, c->status, c->sent, c->began);
+	site_done(&c->q, c->status, c->sent, c->began);
 }
 
 /* The only way out of a connection.  `why` is for --log-level debug; each text
@@ -172,6 +174,7 @@ conn_kill(struct conn *c, const char *why)
 	if (c->state == CONN_DEAD)
 		return;
 	debug("descriptor %d: %s", c->fd, why);
+	metrics_conn(-1);
 	if (c->again)
 		not_again(c);
 	done(c);
@@ -212,7 +215,7 @@ can_take(const struct conn *c)
 		return true;
 	if (c->h2 != NULL)
 		return h2_wants_input(c->h2);
-	return !c->replying && c->out == NULL;
+	return !c->replying && !c->waiting && c->out == NULL;
 }
 
 /* Tell the kernel what c waits for, if that changed. */
@@ -221,7 +224,8 @@ watch(struct conn *c)
 {
 	unsigned want = c->blocked ? FD_WRITE : 0;
 
-	if (c->state == CONN_DEAD || c->again)
+	/* a session may wait for its own and yet take input */
+	if (c->state == CONN_DEAD || (c->again && c->h2 == NULL))
 		return;
 	if (!c->eof && can_take(c))
 		want |= FD_READ;
@@ -294,11 +298,11 @@ push_plain(struct conn *c, int64_t budget)
 	ssize_t k;
 
 	nb = c->body.len > 0 ? body_peek(&c->body, &b) : 0;
-	if (na == 0 && c->body.len == 0)
+	if (na == 0 && (c->body.len == 0 || c->body.source != NULL))
 		return ALL_SENT;
 	if (na > 0) {
 		k = fd_send(c->fd, a, na, nb > 0 ? b : NULL, nb,
-		    c->body.len > 0 && nb == 0);
+		    c->body.len > 0 && nb == 0 && c->body.source == NULL);
 	} else if (nb > 0) {
 		k = fd_send(c->fd, b, nb, NULL, 0, c->body.parts != NULL);
 	} else {
@@ -330,6 +334,8 @@ fill_record(struct conn *c)
 			n = n < room ? n : room;
 			memcpy(p, c->out ? c->out + c->outoff : out, n);
 			sent(c, n);
+		} else if (c->body.source != NULL) {
+			break;		/* comes by way of out */
 		} else {
 			k = body_read(&c->body, p, room);
 			if (k < 0)
@@ -372,8 +378,54 @@ push_tls(struct conn *c)
 	return push_result(c, k);
 }
 
+/* c waits for us, not for its client. */
+static void
+ours(struct conn *c)
+{
+	if (c->state == CONN_REPLY)
+		move(c, CONN_REPLY);
+}
+
+/* End c so that its client sees that content is missing, even if only the end
+ * of the connection could tell. */
+static void
+cut(struct conn *c)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	if (!c->body.chunked)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	conn_kill(c, "content could not be made");
+}
+
+/* Let a source fill out, once a run since that takes time: the price leaves
+ * enough to send what it said.  False: c is dead. */
+static bool
+make(struct conn *c, int64_t *budget)
+{
+	off_t before;
+	ssize_t k;
+
+	if (*budget <= OUTBUF)
+		return true;
+	*budget -= BUDGET - OUTBUF;
+	while (c->body.len > 0 && sizeof out - nout >= SOURCE_ROOM) {
+		before = c->body.off;
+		k = body_read(&c->body, out + nout, sizeof out - nout);
+		if (k == SOURCE_LATER)
+			break;
+		if (k < 0) {
+			cut(c);
+			return false;
+		}
+		nout += (size_t)k;
+		c->head_left += k - (c->body.off - before);
+	}
+	return true;
+}
+
 /* Send what is owed: until all is sent, the socket takes no more, or the budget
- * is spent. */
+ * is spent, or more of the content is to come. */
 static enum flushed
 flush(struct conn *c, int64_t *budget)
 {
@@ -388,9 +440,16 @@ flush(struct conn *c, int64_t *budget)
 			else
 				nout = (size_t)k;
 		}
+		if (c->body.source != NULL && c->out == NULL &&
+		    nout < sizeof out / 2 && !make(c, budget))
+			return KILLED;
 		if (*budget <= 0)
 			return SPENT;
 		k = c->tls != NULL ? push_tls(c) : push_plain(c, *budget);
+		if (k == ALL_SENT && c->body.source != NULL) {
+			ours(c);
+			return SPENT;
+		}
 		if (k == ALL_SENT)
 			return SENT;
 		if (k == GONE)
@@ -413,16 +472,16 @@ reply(struct conn *c)
 	const char *p;
 	size_t n, k;
 
-	resp.close |= draining;
+	resp.close |= draining || (resp.open && c->q.minor == 0);
 	n = http_head(&c->q, &resp, out + nout, sizeof out - nout);
 	nout += n;
 	c->status = resp.status;
 	c->closing = resp.close;
 	c->replying = true;
 	c->body = resp.body;
-	c->head_left = (int64_t)n;
+	c->body.chunked = resp.open && c->q.minor > 0;
+	c->head_left = (int64_t)nout;
 	c->sent = 0;
-	c->began = log_turn;
 	k = body_peek(&c->body, &p);
 	if (k > 0 && k <= COPY_MAX && c->body.parts == NULL &&
 	    k <= sizeof out - nout) {
@@ -587,10 +646,12 @@ receive(struct conn *c, struct window *w, bool *drained)
 	return false;
 }
 
-/* The request at the front of w is answered: on to the next one. */
+/* The request at the front of w is answered: on to the next one.  What is in
+ * out of its content counts as sent. */
 static void
 next_request(struct conn *c, struct window *w)
 {
+	c->sent += (int64_t)nout - c->head_left;
 	done(c);
 	w->from += c->q.pos;
 	c->q.base = in + w->from;
@@ -604,7 +665,8 @@ settle(struct conn *c, struct window w, bool worked)
 	save(c, w);
 	if (c->state == CONN_DEAD)
 		return;
-	if (c->replying || c->out != NULL || c->blocked || c->closing ||
+	if (c->replying || c->waiting || c->out != NULL || c->blocked ||
+	    c->closing ||
 	    (c->h2 != NULL && h2_streams(c->h2) > 0)) {
 		if (c->state != CONN_REPLY)
 			move(c, CONN_REPLY);
@@ -637,11 +699,12 @@ protocol(struct conn *c, const struct window *w)
 		return true;
 	if (c->tls == NULL && n < PREFACE)
 		return false;
-	c->h2 = h2_new(&c->peer.sa, sizeof c->peer, c->redirect);
+	c->h2 = h2_new(&c->peer.sa, c->redirect, c->tls != NULL);
 	if (c->h2 == NULL) {
 		conn_kill(c, "no memory for a session");
 		return false;
 	}
+	metrics_protocol(2, c->tls != NULL);
 	c->fresh = false;
 	return true;
 }
@@ -653,6 +716,31 @@ no_http(const struct conn *c)
 {
 	return c->fresh && conf.http2 && c->q.line.len > 0 &&
 	    memchr(c->q.base + c->q.line.off, '/', c->q.line.len) == NULL;
+}
+
+/* The request in c->q was read, or could not be (rc is a status).  False: the
+ * answer has to wait. */
+static bool
+answer(struct conn *c, int rc)
+{
+	if (c->fresh)
+		metrics_protocol(1, c->tls != NULL);
+	c->fresh = false;
+	if (!c->waiting)
+		c->began = log_turn;
+	c->q.peer = &c->peer.sa;
+	c->q.tls = c->tls != NULL;
+	c->q.version = 1;
+	c->q.redirect = c->redirect;
+	if (rc == 1) {
+		c->waiting = !site_answer(&c->q, &resp);
+		if (c->waiting)
+			return false;
+	} else {
+		site_error(&c->q, &resp, rc);
+	}
+	reply(c);
+	return true;
 }
 
 /* Answer the requests in w.  SENT: more input is wanted. */
@@ -678,6 +766,8 @@ run_h1(struct conn *c, struct window *w, int error, int64_t *budget)
 		rc = error;
 		if (*budget <= 0)	/* the rest has its turn later */
 			rc = -1;
+		else if (c->waiting)
+			rc = 1;
 		else if (rc == 0 && w->to > w->from && protocol(c, w))
 			rc = c->h2 ? 0 : http_parse(&c->q, w->to - w->from);
 		if (c->state == CONN_DEAD)
@@ -690,15 +780,13 @@ run_h1(struct conn *c, struct window *w, int error, int64_t *budget)
 			c->closing = true;
 			continue;
 		}
-		c->q.redirect = c->redirect;
-		if (rc == 1)
-			site_answer(&c->q, &resp);
-		else
-			site_error(&c->q, &resp, rc);
-		reply(c);
-		c->fresh = false;
 		/* what is cheap in bytes still takes time */
 		*budget -= 512;
+		if (!answer(c, rc)) {
+			f = flush(c, budget);
+			ours(c);
+			return f == SENT ? SPENT : f;
+		}
 	}
 }
 
@@ -785,7 +873,13 @@ run(struct conn *c, unsigned bits, int error)
 			file_turn();	/* as in add() */
 	}
 	settle(c, w, worked);
-	if (f == SPENT && c->state != CONN_DEAD)
+	if (c->state == CONN_DEAD)
+		return;
+	if (f == SENT && c->h2 != NULL && h2_later(c->h2)) {
+		ours(c);
+		f = SPENT;
+	}
+	if (f == SPENT)
 		again(c);
 }
 
@@ -820,6 +914,7 @@ add(const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 
 	free_list = c->link;
 	nused++;
+	metrics_conn(1);
 	memset(c, 0, sizeof *c);
 	c->fd = fd;
 	c->fresh = true;
@@ -1005,6 +1100,7 @@ conn_turn(int64_t ms)
 	n = fd_wait(ev, 256, until_due(ms));
 	log_clock();
 	file_turn();
+	auth_turn();
 	for (i = 0; i < n; i++) {
 		struct conn *c = ev[i].tag;
 		struct listener *l = ev[i].tag;
@@ -1085,7 +1181,7 @@ conn_last_call(void)
 void
 conn_drain(void)
 {
-	struct conn *c, *next;
+	struct conn *c, *next, *last;
 
 	draining = true;
 	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {
@@ -1095,8 +1191,10 @@ conn_drain(void)
 		if (c->state == CONN_IDLE)
 			dismiss(c);
 	}
+	/* the queue as it is now: who is served goes to its end */
+	last = queue[CONN_REPLY].last;
 	for (c = queue[CONN_REPLY].first; c != NULL; c = next) {
-		next = c->next;
+		next = c == last ? NULL : c->next;
 		if (c->h2 == NULL)
 			continue;
 		h2_drain(c->h2);

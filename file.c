@@ -1,4 +1,4 @@
-/* file.c - a name below the root becomes an open file: the cache, types,
+/* file.c - a name below a root becomes an open file: the cache, types,
  * precompressed variants, validators, conditions, ranges, reading content.
  *
  * The cache remembers how a path was resolved as the list of names that were
@@ -9,6 +9,7 @@
  * it only decides whether a file that was opened beneath the root is kept. */
 #include "sws.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,16 +29,18 @@ static const struct {
 	[E_GZIP] = { ".gz", "gzip" },
 };
 
-static const struct {
+struct type {
 	const char *ext, *type;
-} types[] = {
+};
+static const struct type types[] = {
 #include "types.h"
 };
 
 enum {
 	NTYPES = sizeof types / sizeof types[0],
 	NBUCKETS = 2048,	/* twice CACHE_FILES, a power of two */
-	PROBES_MAX = INDEX_MAX + 1 + NENC,
+	PROBES_MAX = INDEX_MAX + 2 + NENC,
+	TYPE_MAX = 100,		/* of struct file's fields */
 	SETTLED = 2,		/* seconds without change before content is
 				   copied: a later write must show in mtime,
 				   which some file systems keep in seconds */
@@ -61,6 +64,8 @@ struct entry {
 	char *key;		/* owned */
 	size_t len;
 	uint32_t hash;
+	int root;		/* the caller's */
+	bool exact;		/* FILE_EXACT */
 	int64_t checked;	/* the turn, as log_ms */
 	unsigned nprobes;
 	struct probe probe[PROBES_MAX];
@@ -68,20 +73,31 @@ struct entry {
 	struct file *file[NENC];	/* one reference each, or NULL: not yet */
 };
 
-static int root = -1;
 static unsigned open_max, open_now;	/* descriptors of files */
-static size_t bytes_now;		/* content in memory */
+static size_t bytes_max, bytes_now;	/* content in memory */
+static off_t body_max;			/* of one file */
 static unsigned nentries;
 static struct entry *bucket[NBUCKETS];
 static struct entry *newest, *oldest;
 static uint64_t boundary;
 static int64_t turn;			/* counts calls of file_turn */
 
+static void forget(struct entry *e);
+
 void
-file_init(int dir, unsigned max_open)
+file_end(void)
 {
-	root = dir;
+	while (oldest != NULL)
+		forget(oldest);
+}
+
+void
+file_init(unsigned max_open, size_t bytes, size_t largest)
+{
+	file_end();
 	open_max = max_open;
+	bytes_max = bytes;
+	body_max = (off_t)(largest < bytes ? largest : bytes);
 	boundary = (uint64_t)log_us() * 0x9e3779b97f4a7c15U ^
 	    (uint64_t)getpid() << 32;
 }
@@ -176,6 +192,105 @@ file_path(struct str raw, char *dst, size_t *len)
 	return above ? 400 : never ? 404 : 0;
 }
 
+/* ---- what is never served --------------------------------------------------- */
+
+/* A path, and the file that it leads to. */
+struct never {
+	char *path;		/* owned; absolute where that can be */
+	bool there;		/* the identity counts */
+	dev_t dev;
+	ino_t ino;
+};
+
+static struct never *nevers;	/* owned */
+static unsigned nnevers;
+static int64_t nevers_turn;	/* when they were looked at */
+
+/* Was the last name of path taken away, while its folder is where it was? */
+static bool
+gone(const char *path)
+{
+	char dir[PATH_LEN];
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	int n;
+
+	if (errno != ENOENT || slash == NULL)
+		return false;
+	n = snprintf(dir, sizeof dir, "%.*s", (int)(slash - path + 1), path);
+	return n > 0 && (size_t)n < sizeof dir && stat(dir, &st) == 0;
+}
+
+/* Follow n's path.  One that cannot be followed (any more: chroot, rights)
+ * keeps its file; one that was removed does not, its inode may be another's
+ * soon. */
+static void
+never_look(struct never *n)
+{
+	struct stat st;
+
+	if (stat(n->path, &st) == 0) {
+		n->there = true;
+		n->dev = st.st_dev;
+		n->ino = st.st_ino;
+	} else if (gone(n->path)) {
+		n->there = false;
+	}
+}
+
+static char *
+absolute(const char *path)
+{
+	char cwd[PATH_LEN], all[2 * PATH_LEN];
+	int n;
+
+	if (path[0] == '/' || getcwd(cwd, sizeof cwd) == NULL)
+		return strdup(path);
+	n = snprintf(all, sizeof all, "%s/%s", cwd, path);
+	return strdup(n > 0 && (size_t)n < sizeof all ? all : path);
+}
+
+void
+file_never(const char *path)
+{
+	struct never *more;
+	unsigned i;
+
+	file_end();	/* it may be remembered */
+	if (path == NULL) {
+		for (i = 0; i < nnevers; i++)
+			free(nevers[i].path);
+		free(nevers);
+		nevers = NULL;
+		nnevers = 0;
+		return;
+	}
+	more = realloc(nevers, (nnevers + 1) * sizeof *nevers);
+	if (more == NULL)
+		die(1, "no memory");
+	nevers = more;
+	memset(&nevers[nnevers], 0, sizeof *nevers);
+	if ((nevers[nnevers].path = absolute(path)) == NULL)
+		die(1, "no memory");
+	never_look(&nevers[nnevers++]);
+}
+
+bool
+file_is_never(const struct stat *st)
+{
+	unsigned i;
+
+	/* a file is replaced by rename: once a turn, see what is there now */
+	for (i = 0; i < nnevers && nevers_turn != turn; i++)
+		never_look(&nevers[i]);
+	nevers_turn = turn;
+	for (i = 0; i < nnevers; i++)
+		if (nevers[i].there && nevers[i].ino == st->st_ino &&
+		    nevers[i].dev == st->st_dev)
+			return true;
+	return false;
+}
+
 /* ---- looking -------------------------------------------------------------- */
 
 static void
@@ -202,13 +317,15 @@ look(struct entry *e, const char *name)
 	if (e->nprobes == PROBES_MAX || (p->name = strdup(name)) == NULL)
 		return NULL;
 	e->nprobes++;
-	fd = fd_look(root, name, conf.symlinks);
+	fd = fd_look(e->root, name, conf.symlinks);
 	if (fd < 0) {
 		p->err = errno;
 		return p;
 	}
 	if (fstat(fd, &st) < 0)
 		p->err = errno;
+	else if (file_is_never(&st))
+		p->err = ENOENT;
 	else
 		record(p, &st);
 	close(fd);
@@ -223,7 +340,7 @@ unchanged(const struct entry *e)
 	struct stat st;
 
 	for (; p < end; p++) {
-		if (fstatat(root, p->name, &st,
+		if (fstatat(e->root, p->name, &st,
 		    conf.symlinks ? 0 : AT_SYMLINK_NOFOLLOW) < 0) {
 			if (p->err != errno)
 				return false;
@@ -275,6 +392,23 @@ file_unref(struct file *f)
 	free(f);
 }
 
+struct file *
+file_of(char *bytes, size_t n)
+{
+	struct file *f = calloc(1, sizeof *f);
+
+	if (f == NULL) {
+		free(bytes);
+		return NULL;
+	}
+	f->refs = 1;
+	f->fd = -1;
+	f->bytes = bytes;
+	f->size = (off_t)n;
+	bytes_now += n;
+	return f;
+}
+
 static const char *
 extension(const char *name)
 {
@@ -285,24 +419,203 @@ extension(const char *name)
 	return dot && dot != base ? dot + 1 : "";
 }
 
+/* ---- types ---------------------------------------------------------------- */
+
+/* Those of the site's own, sorted, of each extension one; they point into text. */
+static struct {
+	char *text;		/* owned */
+	struct type *v;		/* owned */
+	size_t n;
+} own;
+
+static int
+by_extension(const void *a, const void *b)
+{
+	return strcasecmp(((const struct type *)a)->ext,
+	    ((const struct type *)b)->ext);
+}
+
+static const char *
+type_in(const struct type *v, size_t n, const char *ext)
+{
+	struct type key = { ext, NULL };
+	const struct type *t = n == 0 ? NULL :
+	    bsearch(&key, v, n, sizeof *v, by_extension);
+
+	return t ? t->type : NULL;
+}
+
 static const char *
 type_of(const char *name)
 {
-	const char *ext = extension(name);
-	size_t lo = 0, hi = NTYPES, mid;
-	int c;
+	const char *base = strrchr(name, '/'), *dot, *type;
 
-	while (lo < hi) {
-		mid = (lo + hi) / 2;
-		c = strcasecmp(ext, types[mid].ext);
-		if (c == 0)
-			return types[mid].type;
-		if (c < 0)
-			hi = mid;
-		else
-			lo = mid + 1;
+	/* a file of types knows some like "tar.gz": the longest counts */
+	base = base ? base + 1 : name;
+	for (dot = base[0] ? strchr(base + 1, '.') : NULL; dot != NULL;
+	    dot = strchr(dot + 1, '.'))
+		if ((type = type_in(own.v, own.n, dot + 1)) != NULL)
+			return type;
+	type = type_in(types, NTYPES, extension(name));
+	return type ? type : "application/octet-stream";
+}
+
+/* RFC 9110 5.6.2: how long is the token at s? */
+static size_t
+token(const char *s)
+{
+	return strspn(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+}
+
+/* type "/" subtype *( ";" name "=" token ), without blanks. */
+static bool
+good_type(const char *s)
+{
+	size_t n = token(s);
+
+	if (strlen(s) > TYPE_MAX || n == 0 || s[n] != '/')
+		return false;
+	s += n + 1;
+	n = token(s);
+	while (n > 0 && s[n] == ';') {
+		s += n + 1;
+		n = token(s);
+		if (n == 0 || s[n] != '=')
+			return false;
+		s += n + 1;
+		n = token(s);
 	}
-	return "application/octet-stream";
+	return n > 0 && s[n] == '\0';
+}
+
+static bool
+good_extension(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f || *s == '/')
+			return false;
+	return true;
+}
+
+/* The next word of a line, ended with a NUL; NULL: no more, or a comment. */
+static char *
+word(char **line)
+{
+	char *s = *line + strspn(*line, " \t\r\f\v");
+	size_t n = strcspn(s, " \t\r\f\v");
+
+	if (n == 0 || *s == '#')
+		return NULL;
+	*line = s + n + (s[n] != '\0');
+	s[n] = '\0';
+	return s;
+}
+
+/* The lines of text into v, which has room for one every two bytes.  0, or the
+ * number of a bad line and why. */
+static unsigned
+types_read(char *text, struct type *v, size_t *n, const char **why)
+{
+	unsigned line = 1;
+	char *end, *type, *ext;
+
+	for (*n = 0; text != NULL; text = end, line++) {
+		end = strchr(text, '\n');
+		if (end != NULL)
+			*end++ = '\0';
+		type = word(&text);
+		*why = "no media type";
+		if (type != NULL && !good_type(type))
+			return line;
+		*why = "no file name extension";
+		while (type != NULL && (ext = word(&text)) != NULL) {
+			if (!good_extension(ext))
+				return line;
+			v[(*n)++] = (struct type){ ext, type };
+		}
+	}
+	return 0;
+}
+
+/* In order; of the same extension, by where they stand. */
+static int
+by_line(const void *a, const void *b)
+{
+	const struct type *x = a, *y = b;
+	int c = by_extension(x, y);
+
+	return c != 0 ? c : (x->ext > y->ext) - (x->ext < y->ext);
+}
+
+/* All of a file as one string; NULL with errno. */
+static char *
+slurp(const char *name)
+{
+	char *text;
+	size_t n, i;
+	int err;
+	FILE *f = fopen(name, "re");
+
+	if (f == NULL)
+		return NULL;
+	text = malloc(CONF_MAX + 1);
+	n = text ? fread(text, 1, CONF_MAX + 1, f) : 0;
+	err = text == NULL || ferror(f) ? errno : n > CONF_MAX ? EFBIG : 0;
+	fclose(f);
+	if (err != 0) {
+		free(text);
+		errno = err;
+		return NULL;
+	}
+	for (i = 0; i < n; i++)
+		if (text[i] == '\0')
+			text[i] = '\1';	/* as wrong, but ends nothing */
+	text[n] = '\0';
+	return text;
+}
+
+const char *
+file_types(const char *name)
+{
+	static char why[512];
+	const char *what;
+	struct type *v = NULL;
+	char *text = NULL;
+	size_t n = 0, i, k;
+	unsigned line;
+
+	if (name != NULL) {
+		text = slurp(name);
+		v = text ? calloc(strlen(text) / 2 + 1, sizeof *v) : NULL;
+		if (v == NULL) {
+			snprintf(why, sizeof why, "%.400s: %s", name,
+			    strerror(errno));
+			free(text);
+			return why;
+		}
+		line = types_read(text, v, &n, &what);
+		if (line != 0) {
+			snprintf(why, sizeof why, "%.400s:%u: %s", name, line,
+			    what);
+			free(text);
+			free(v);
+			return why;
+		}
+		qsort(v, n, sizeof *v, by_line);
+	}
+	for (i = k = 0; i < n; i++) {	/* the last of its extension stays */
+		if (k > 0 && by_extension(&v[k - 1], &v[i]) == 0)
+			k--;
+		v[k++] = v[i];
+	}
+	free(own.text);
+	free(own.v);
+	own.text = text;
+	own.v = v;
+	own.n = k;
+	file_end();	/* fields of files name their types */
+	return NULL;
 }
 
 /* Cache-Control by what is served: SWS 3's lists. */
@@ -332,11 +645,12 @@ static void
 describe(struct file *f, const char *plain, enum encoding enc, bool varies)
 {
 	const char *type = type_of(plain);
-	bool text = strncmp(type, "text/", 5) == 0 && conf.text_charset;
+	bool text = strncasecmp(type, "text/", 5) == 0 &&
+	    strchr(type, ';') == NULL && conf.text_charset;
 	char date[32];
 	int n;
 
-	/* the longest: 25 + 60 + 21 + 22 + 24 + 60 + 46 + 34 + 24 < 512 */
+	/* the longest: 37 + 131 + 22 + 24 + 72 + 46 + 33 + 23 < 512 */
 	n = snprintf(f->fields, sizeof f->fields, "content-length: %lld\r\n",
 	    (long long)f->size);
 	f->cl = (uint16_t)n;
@@ -362,8 +676,6 @@ describe(struct file *f, const char *plain, enum encoding enc, bool varies)
 	f->n = (uint16_t)n;
 }
 
-static void forget(struct entry *e);
-
 /* Small and at rest: content into memory, descriptor closed. */
 static void
 settle(struct entry *e, struct file *f, const struct probe *p)
@@ -371,14 +683,14 @@ settle(struct entry *e, struct file *f, const struct probe *p)
 	char *bytes;
 	struct stat st;
 
-	if (f->fd < 0 || f->size > CACHE_BODY ||
+	if (f->fd < 0 || f->size > body_max ||
 	    p->mtime.tv_sec > log_now - SETTLED ||
 	    p->ctime.tv_sec > log_now - SETTLED)
 		return;
-	while (bytes_now + (size_t)f->size > CACHE_BYTES && oldest != NULL &&
+	while (bytes_now + (size_t)f->size > bytes_max && oldest != NULL &&
 	    oldest != e)
 		forget(oldest);
-	if (bytes_now + (size_t)f->size > CACHE_BYTES)
+	if (bytes_now + (size_t)f->size > bytes_max)
 		return;
 	bytes = malloc(f->size > 0 ? (size_t)f->size : 1);
 	if (bytes == NULL)
@@ -422,14 +734,14 @@ open_variant(struct entry *e, enum encoding enc)
 		errno = EMFILE;
 		return NULL;
 	}
-	fd = fd_beneath(root, p->name, flags, conf.symlinks);
+	fd = fd_beneath(e->root, p->name, flags, conf.symlinks);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
 		make_room(e, open_max / 2);
-		fd = fd_beneath(root, p->name, flags, conf.symlinks);
+		fd = fd_beneath(e->root, p->name, flags, conf.symlinks);
 	}
 	if (fd < 0)
 		return NULL;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || file_is_never(&st)) {
 		close(fd);
 		errno = ENOENT;
 		return NULL;
@@ -577,10 +889,12 @@ candidate(struct entry *e, const char *name)
 	return status_of(p->err);
 }
 
+/* The index of the directory `dir`, "" or with a slash at its end. */
 static int
 resolve_index(struct entry *e, const char *dir)
 {
 	char name[PATH_LEN];
+	const struct probe *p;
 	unsigned i;
 	int n, status;
 
@@ -592,10 +906,19 @@ resolve_index(struct entry *e, const char *dir)
 		if (status != 404 && status != 308)
 			return status;
 	}
-	return 404;
+	n = snprintf(name, sizeof name, "%s.", dir);
+	if (n < 0 || (size_t)n >= sizeof name)
+		return 404;
+	p = look(e, name);
+	if (p == NULL)
+		return 503;
+	if (p->err != 0)
+		return status_of(p->err);
+	return S_ISDIR(p->mode) ? FILE_DIR : 404;
 }
 
-/* 200 and e->at is set, 308 a directory without its slash, or 403, 404, 503. */
+/* 200 and e->at is set, 308 a directory without its slash, FILE_DIR, or 403,
+ * 404, 503. */
 static int
 resolve(struct entry *e, const char *path, size_t len)
 {
@@ -603,8 +926,10 @@ resolve(struct entry *e, const char *path, size_t len)
 	int n, status;
 
 	if (len == 0 || path[len - 1] == '/')
-		return resolve_index(e, path);
+		return e->exact ? 404 : resolve_index(e, path);
 	status = candidate(e, path);
+	if (e->exact)
+		return status == 308 ? 404 : status;
 	if (status == 308 && !conf.trailing_redirect) {
 		n = snprintf(name, sizeof name, "%s/", path);
 		return n > 0 && (size_t)n < sizeof name ?
@@ -644,11 +969,12 @@ choose(struct entry *e, unsigned accept, struct file **f)
 }
 
 static struct entry *
-cached(const char *path, size_t len, uint32_t hash)
+cached(int root, bool exact, const char *path, size_t len, uint32_t hash)
 {
 	struct entry *e = bucket[hash & (NBUCKETS - 1)];
 
-	while (e != NULL && (e->hash != hash || e->len != len ||
+	while (e != NULL && (e->hash != hash || e->root != root ||
+	    e->exact != exact || e->len != len ||
 	    memcmp(e->key, path, len) != 0))
 		e = e->next;
 	if (e == NULL)
@@ -668,12 +994,15 @@ cached(const char *path, size_t len, uint32_t hash)
 }
 
 int
-file_find(const char *path, size_t len, unsigned accept, struct file **f)
+file_find(int root, const char *path, size_t len, unsigned accept,
+    struct file **f)
 {
-	uint32_t hash = hash_of(path, len);
-	struct entry *e = cached(path, len, hash);
+	bool exact = (accept & FILE_EXACT) != 0;
+	uint32_t hash = hash_of(path, len) + (uint32_t)root * 2U + exact;
+	struct entry *e = cached(root, exact, path, len, hash);
 	int status;
 
+	accept &= ~(unsigned)FILE_EXACT;
 	if (e != NULL) {
 		status = choose(e, accept, f);
 		if (status != 200 && status != 406)
@@ -684,6 +1013,8 @@ file_find(const char *path, size_t len, unsigned accept, struct file **f)
 	if (e == NULL)
 		return 503;
 	e->hash = hash;
+	e->root = root;
+	e->exact = exact;
 	e->len = len;
 	e->checked = turn;
 	e->key = malloc(len + 1);
@@ -694,7 +1025,7 @@ file_find(const char *path, size_t len, unsigned accept, struct file **f)
 	}
 	/* a small file that may still change is looked up each time: its entry
 	 * would only keep a descriptor */
-	if (status == 200 && ((*f)->fd < 0 || (*f)->size > CACHE_BODY))
+	if (status == 200 && ((*f)->fd < 0 || (*f)->size > body_max))
 		remember(e);
 	else
 		entry_free(e);
@@ -1084,7 +1415,7 @@ line_of(const struct file *f, const char *name)
 static int
 multipart(struct file *f, struct resp *r, const struct range *v, unsigned n)
 {
-	const size_t cap = (n + 1) * 256;
+	const size_t cap = (n + 1) * 320;
 	struct str type = line_of(f, "content-type:");
 	struct str enc = line_of(f, "content-encoding:");
 	struct parts *p = malloc(sizeof *p + cap);
@@ -1110,7 +1441,7 @@ multipart(struct file *f, struct resp *r, const struct range *v, unsigned n)
 		else
 			k = snprintf(p->text + at, cap - at, "\r\n--%s--\r\n",
 			    mark);
-		/* 26 + 90 + 24 + 80 bytes at most: 256 are enough */
+		/* 25 + 131 + 24 + 84 bytes at most: 320 are enough */
 		p->stretch[2 * i].mem = p->text + at;
 		p->stretch[2 * i].off = 0;
 		p->stretch[2 * i].len = k;
@@ -1166,6 +1497,8 @@ file_range(const struct req *q, struct file *f, struct resp *r)
 size_t
 body_peek(const struct body *b, const char **p)
 {
+	if (b->source != NULL)
+		return 0;
 	if (b->mem != NULL)
 		*p = b->mem + b->off;
 	else if (b->file != NULL && b->file->bytes != NULL)
@@ -1190,13 +1523,57 @@ body_skip(struct body *b, off_t n)
 	}
 }
 
+static void
+source_end(struct body *b)
+{
+	if (b->source != NULL)
+		b->source->end(b->source);
+	b->source = NULL;
+	b->len = 0;
+}
+
+/* What a source says next, b->off counting it, as a chunk if need be: a size of
+ * four digits, which may begin with zeros, and two line ends around it. */
+static ssize_t
+source_read(struct body *b, char *dst, size_t cap)
+{
+	enum { HEAD = 6, TAIL = 2, LONGEST = 0xffff };
+	char size[HEAD + 1];
+	size_t room = b->chunked ? cap - HEAD - TAIL : cap;
+	ssize_t n;
+
+	if (room > LONGEST)
+		room = LONGEST;
+	assert(cap >= 8192);
+	n = b->source->read(b->source, b->chunked ? dst + HEAD : dst, room);
+	assert(n <= (ssize_t)room);
+	if (n < 0)
+		return n;
+	b->off += n;
+	if (n == 0)
+		source_end(b);
+	if (!b->chunked)
+		return n;
+	if (n == 0) {
+		memcpy(dst, "0\r\n\r\n", 5);
+		return 5;
+	}
+	snprintf(size, sizeof size, "%04x\r\n", (unsigned)n);
+	memcpy(dst, size, HEAD);
+	memcpy(dst + HEAD + n, "\r\n", TAIL);
+	return HEAD + n + TAIL;
+}
+
 ssize_t
 body_read(struct body *b, void *dst, size_t cap)
 {
 	const char *p;
-	size_t n = body_peek(b, &p);
+	size_t n;
 	ssize_t k;
 
+	if (b->source != NULL)
+		return source_read(b, dst, cap);
+	n = body_peek(b, &p);
 	if (b->len < (off_t)cap)
 		cap = (size_t)b->len;
 	if (cap == 0)
@@ -1216,6 +1593,7 @@ body_read(struct body *b, void *dst, size_t cap)
 void
 body_none(struct body *b)
 {
+	source_end(b);
 	free(b->parts);
 	b->parts = NULL;
 	b->mem = NULL;
@@ -1225,14 +1603,8 @@ body_none(struct body *b)
 void
 body_end(struct body *b)
 {
+	source_end(b);
 	file_unref(b->file);
 	free(b->parts);
 	memset(b, 0, sizeof *b);
-}
-
-void
-file_end(void)
-{
-	while (oldest != NULL)
-		forget(oldest);
 }

@@ -2,7 +2,9 @@
  *
  *	 HEADERS       all fields        answered         END_STREAM sent
  *	---------> HEAD ---------> WAIT ----------> REPLY ---------> LINGER
- *	                            a file slot                        |
+ *	                           | ^  a file slot                    |
+ *	              "not now"    v |  next turn                      |
+ *	                          LATER                                |
  *	     content goes on, or too many linger: RST_STREAM NO_ERROR  v
  *	any state: nghttp2 closed the stream --> freed               ENDED
  *
@@ -21,13 +23,17 @@
 
 const bool h2_there = true;
 
-enum stream_state { S_HEAD, S_WAIT, S_REPLY, S_LINGER, S_ENDED, NSTATES };
+enum stream_state { S_HEAD, S_WAIT, S_LATER, S_REPLY, S_LINGER, S_ENDED,
+	NSTATES };
 
 enum {
 	HD = 9,			/* a frame's header, RFC 9113 4.1 */
 	TEXT_MAX = 2 * HEAD_MAX,	/* pseudo fields stand there twice */
 	SMALL = 896,		/* most heads fit without an allocation */
 	CONTINUATIONS = 8,	/* a header block; nghttp2's number */
+	MADE_CAP = 16384,	/* asked of a source at a time, whatever the
+				   client has room for, and ... */
+	MADE_TURN = 65536,	/* ... in a turn, of all of a connection's */
 	NV_MAX = 64,
 };
 
@@ -41,6 +47,7 @@ struct stream {
 	bool begun;		/* the request line is written */
 	bool mismatch;		/* Host is not :authority */
 	bool holds_file;	/* counted in nfiles */
+	bool deferred;		/* counted in ndeferred: no more in this turn */
 	int32_t id;
 	uint32_t listed;	/* header list size, RFC 9113 6.5.2 */
 	uint32_t content;	/* bytes of it that came */
@@ -48,11 +55,13 @@ struct stream {
 	size_t n, cap;		/* of text */
 	size_t line, version;	/* offsets in text: request line, "HTTP/1.1" */
 	int status;
-	int64_t began;		/* microseconds */
+	int64_t began;		/* microseconds; when q was complete */
 	int64_t since;		/* ms: lingers */
 	int64_t sent;		/* bytes of the content */
 	struct req q;
 	struct body body;	/* owned */
+	char *made;		/* owned: MADE_CAP bytes for a source, or NULL */
+	size_t nmade, madeoff;	/* said and not yet taken */
 	char *text;		/* owned unless small */
 	char small[SMALL];
 };
@@ -70,22 +79,22 @@ struct h2 {
 	} list[NSTATES];
 	struct bucket resets, frames;
 	unsigned nfiles;
+	unsigned ndeferred;	/* streams whose source goes on next turn */
+	int64_t turn;		/* log_turn of ... */
+	size_t made;		/* ... what sources said in this turn */
 	unsigned continuations;
 	int32_t last_id;	/* highest stream the client opened */
 	uint32_t magic, left;	/* bytes to come: preface, frame's payload */
 	unsigned nhd;
 	uint8_t hd[HD];		/* a frame header that comes in pieces */
 	bool redirect;		/* its listener sends to https */
+	bool tls;
 	bool over;		/* takes no more input */
 	bool dead;		/* nothing can be sent either */
 	bool draining, last_call;	/* first GOAWAY queued; the second */
 	uint8_t *out;		/* h2_output's window while it runs */
 	size_t nout, cap;
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} peer;
+	const struct sockaddr *peer;	/* the caller's */
 };
 
 static struct stream *spare;	/* by next; kept for the next request */
@@ -139,6 +148,16 @@ stream_new(struct h2 *h, int32_t id)
 	return s;
 }
 
+static void
+defer(struct h2 *h, struct stream *s, bool yes)
+{
+	if (s->deferred)
+		h->ndeferred--;
+	s->deferred = yes;
+	if (yes)
+		h->ndeferred++;
+}
+
 /* Nothing more of the content is needed. */
 static void
 release(struct h2 *h, struct stream *s)
@@ -146,6 +165,9 @@ release(struct h2 *h, struct stream *s)
 	if (s->holds_file)
 		h->nfiles--;
 	s->holds_file = false;
+	defer(h, s, false);
+	free(s->made);
+	s->made = NULL;
 	body_end(&s->body);
 }
 
@@ -156,8 +178,7 @@ done(struct h2 *h, struct stream *s)
 	if (s->state != S_REPLY)
 		return;
 	release(h, s);
-	if (conf.access_log)
-		log_access(&s->q, &h->peer.sa, s->status, s->sent, s->began);
+	site_done(&s->q, s->status, s->sent, s->began);
 	move(h, s, S_ENDED);
 }
 
@@ -350,6 +371,53 @@ fields(nghttp2_nv *nv, size_t k, const char *p, size_t n)
 	return k;
 }
 
+/* Up to len bytes of what a source says.  *all: there is no more.  -1: it
+ * failed. */
+static ssize_t
+made(struct h2 *h, struct stream *s, uint8_t *dst, size_t len, bool *all)
+{
+	size_t n = 0, k;
+	ssize_t got;
+
+	while (n < len) {
+		k = s->nmade < len - n ? s->nmade : len - n;
+		memcpy(dst + n, s->made + s->madeoff, k);
+		s->madeoff += k;
+		s->nmade -= k;
+		n += k;
+		if (s->nmade > 0 || s->body.len == 0 || s->deferred)
+			break;
+		got = h->made >= MADE_TURN ? SOURCE_LATER :
+		    body_read(&s->body, s->made, MADE_CAP);
+		if (got == SOURCE_LATER)
+			defer(h, s, true);
+		else if (got < 0)
+			return -1;
+		s->madeoff = 0;
+		s->nmade = got > 0 ? (size_t)got : 0;
+		h->made += s->nmade;
+	}
+	*all = s->nmade == 0 && s->body.len == 0;
+	return (ssize_t)n;
+}
+
+/* Up to len bytes of a file or of memory. */
+static ssize_t
+read_body(struct stream *s, uint8_t *dst, size_t len, bool *all)
+{
+	size_t n = 0;
+	ssize_t k;
+
+	while (n < len && s->body.len > 0) {
+		k = body_read(&s->body, dst + n, len - n);
+		if (k < 0)
+			return -1;
+		n += (size_t)k;
+	}
+	*all = s->body.len == 0;
+	return (ssize_t)n;
+}
+
 /* nghttp2 wants up to `len` bytes of the content: put them where they are to be
  * sent, behind the room for their frame's header. */
 static ssize_t
@@ -358,31 +426,34 @@ on_content(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len,
 {
 	struct h2 *h = user;
 	struct stream *s = source->ptr;
-	size_t left = h->cap - h->nout, n = 0;
-	ssize_t k;
+	size_t left = h->cap - h->nout;
+	uint8_t *dst = h->out + h->nout + HD;
+	ssize_t n;
+	bool all;
 
 	(void)ng, (void)id, (void)buf;
-	if (s->body.len < (off_t)len && s->body.parts == NULL)
+	if (s->made == NULL && s->body.len < (off_t)len &&
+	    s->body.parts == NULL)
 		len = (size_t)s->body.len;
 	/* a short frame costs as much as a long one: wait for more room */
 	if (left < HD + len && left < HD + H2_CONTENT / 4)
 		return NGHTTP2_ERR_PAUSE;
 	if (len > left - HD)
 		len = left - HD;
-	while (n < len && s->body.len > 0) {
-		k = body_read(&s->body, h->out + h->nout + HD + n, len - n);
-		if (k < 0) {
-			debug("http/2: file shorter than promised");
-			return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-		}
-		n += (size_t)k;
+	n = s->made != NULL ? made(h, s, dst, len, &all) :
+	    read_body(s, dst, len, &all);
+	if (n < 0) {
+		debug("http/2: content that ends too early");
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
+	if (n == 0 && !all)
+		return NGHTTP2_ERR_DEFERRED;
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-	if (s->body.len == 0) {
+	if (all) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		release(h, s);	/* its file may serve the next */
 	}
-	return (ssize_t)n;
+	return n;
 }
 
 /* The content is there already, see on_content(): its header. */
@@ -416,7 +487,6 @@ reply(struct h2 *h, struct stream *s)
 	move(h, s, S_REPLY);
 	s->status = resp.status;
 	s->body = resp.body;
-	s->began = log_turn;
 	status[0] = (char)('0' + resp.status / 100 % 10);
 	status[1] = (char)('0' + resp.status / 10 % 10);
 	status[2] = (char)('0' + resp.status % 10);
@@ -425,8 +495,12 @@ reply(struct h2 *h, struct stream *s)
 	k = fields(nv, 1, log_date, log_datelen);
 	k = fields(nv, k, resp.shared.p, resp.shared.n);
 	k = fields(nv, k, resp.fields, resp.n);
+	rc = 0;
+	if (s->body.source != NULL && (s->made = malloc(MADE_CAP)) == NULL)
+		rc = NGHTTP2_ERR_NOMEM;
 	/* nghttp2 copies the fields into the block that it allocates anyway */
-	rc = nghttp2_submit_response(h->ng, s->id, nv, k,
+	if (rc == 0)
+		rc = nghttp2_submit_response(h->ng, s->id, nv, k,
 	    s->body.len > 0 ? &content : NULL);
 	if (rc != 0) {
 		debug("http/2: response: %s", nghttp2_strerror(rc));
@@ -437,7 +511,8 @@ reply(struct h2 *h, struct stream *s)
 	}
 	if (s->body.len == 0) {
 		body_end(&s->body);
-	} else if (s->body.file != NULL && s->body.file->fd >= 0) {
+	} else if (s->body.source != NULL ||
+	    (s->body.file != NULL && s->body.file->fd >= 0)) {
 		s->holds_file = true;
 		h->nfiles++;
 	}
@@ -449,11 +524,31 @@ answer_waiting(struct h2 *h)
 {
 	struct stream *s;
 
-	while (h->nfiles < H2_FILES && (s = h->list[S_WAIT].first) != NULL) {
-		s->q.redirect = h->redirect;
-		site_answer(&s->q, &resp);
-		reply(h, s);
-	}
+	while (h->nfiles < H2_FILES && (s = h->list[S_WAIT].first) != NULL)
+		if (site_answer(&s->q, &resp))
+			reply(h, s);
+		else
+			move(h, s, S_LATER);
+}
+
+/* Is this another turn?  Then go on with what was put off. */
+static void
+next_turn(struct h2 *h)
+{
+	struct stream *s;
+
+	if (h->turn == log_turn)
+		return;
+	h->turn = log_turn;
+	h->made = 0;
+	while ((s = h->list[S_LATER].first) != NULL)
+		move(h, s, S_WAIT);
+	for (s = h->list[S_REPLY].first; s != NULL && h->ndeferred > 0;
+	    s = s->next)
+		if (s->deferred) {
+			defer(h, s, false);
+			nghttp2_session_resume_data(h->ng, s->id);
+		}
 }
 
 /* ---- what nghttp2 tells ------------------------------------------------- */
@@ -519,6 +614,11 @@ on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 		return 0;
 	h->frames.left += 8000;	/* a request brings a few frames along */
 	rc = parse(s);
+	s->began = log_turn;
+	s->q.peer = h->peer;
+	s->q.tls = h->tls;
+	s->q.version = 2;
+	s->q.redirect = h->redirect;
 	if (rc == 1) {
 		move(h, s, S_WAIT);
 		answer_waiting(h);
@@ -717,6 +817,7 @@ h2_output(struct h2 *h, void *dst, size_t cap)
 	h->out = dst;
 	h->cap = cap;
 	h->nout = 0;
+	next_turn(h);
 	do {
 		sweep(h);
 		answer_waiting(h);
@@ -734,7 +835,14 @@ h2_output(struct h2 *h, void *dst, size_t cap)
 unsigned
 h2_streams(const struct h2 *h)
 {
-	return h->list[S_HEAD].n + h->list[S_WAIT].n + h->list[S_REPLY].n;
+	return h->list[S_HEAD].n + h->list[S_WAIT].n + h->list[S_LATER].n +
+	    h->list[S_REPLY].n;
+}
+
+bool
+h2_later(const struct h2 *h)
+{
+	return h->list[S_LATER].n > 0 || h->ndeferred > 0;
 }
 
 void
@@ -776,7 +884,7 @@ callbacks(void)
 }
 
 struct h2 *
-h2_new(const struct sockaddr *peer, socklen_t len, bool redirect)
+h2_new(const struct sockaddr *peer, bool redirect, bool tls)
 {
 	/* no word on NO_RFC7540_PRIORITIES: with it nghttp2 forgets streams at
 	 * once, and then cannot tell what comes late from what is wrong */
@@ -788,14 +896,12 @@ h2_new(const struct sockaddr *peer, socklen_t len, bool redirect)
 
 	if (h == NULL)
 		return NULL;
+	h->peer = peer;
 	h->redirect = redirect;
+	h->tls = tls;
 	h->magic = NGHTTP2_CLIENT_MAGIC_LEN;
 	h->resets = (struct bucket){ H2_RESETS * 1000, log_ms };
 	h->frames = (struct bucket){ H2_FRAMES * 1000, log_ms };
-	h->peer.sa.sa_family = AF_UNSPEC;
-	if ((peer->sa_family == AF_INET || peer->sa_family == AF_INET6) &&
-	    len <= sizeof h->peer)
-		memcpy(&h->peer, peer, len);
 	if (callbacks() == NULL ||
 	    nghttp2_session_server_new(&h->ng, callbacks(), h) != 0 ||
 	    nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, ours,
@@ -826,9 +932,9 @@ h2_free(struct h2 *h)
 const bool h2_there = false;
 
 struct h2 *
-h2_new(const struct sockaddr *peer, socklen_t len, bool redirect)
+h2_new(const struct sockaddr *peer, bool redirect, bool tls)
 {
-	(void)peer, (void)len, (void)redirect;
+	(void)peer, (void)redirect, (void)tls;
 	return NULL;
 }
 
@@ -858,6 +964,13 @@ h2_streams(const struct h2 *h)
 {
 	(void)h;
 	return 0;
+}
+
+bool
+h2_later(const struct h2 *h)
+{
+	(void)h;
+	return false;
 }
 
 void

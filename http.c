@@ -61,7 +61,11 @@ static const struct {
 	uint8_t len;
 } field_name[NFIELDS] = {
 #define N(s) { s, sizeof s - 1 }
+	[F_ACCEPT] = N("accept"),
 	[F_ACCEPT_ENCODING] = N("accept-encoding"),
+	[F_AC_REQUEST_HEADERS] = N("access-control-request-headers"),
+	[F_AC_REQUEST_METHOD] = N("access-control-request-method"),
+	[F_AUTHORIZATION] = N("authorization"),
 	[F_CONNECTION] = N("connection"),
 	[F_CONTENT_LENGTH] = N("content-length"),
 	[F_EXPECT] = N("expect"),
@@ -71,10 +75,13 @@ static const struct {
 	[F_IF_NONE_MATCH] = N("if-none-match"),
 	[F_IF_RANGE] = N("if-range"),
 	[F_IF_UNMODIFIED_SINCE] = N("if-unmodified-since"),
+	[F_ORIGIN] = N("origin"),
 	[F_RANGE] = N("range"),
 	[F_REFERER] = N("referer"),
 	[F_TRANSFER_ENCODING] = N("transfer-encoding"),
 	[F_USER_AGENT] = N("user-agent"),
+	[F_X_FORWARDED_FOR] = N("x-forwarded-for"),
+	[F_X_REAL_IP] = N("x-real-ip"),
 #undef N
 };
 
@@ -88,6 +95,8 @@ static const struct {
 };
 
 enum step { REQUEST_LINE, FIELD_LINES };
+
+_Static_assert(NFIELDS <= 32, "a bit each in req.have");
 
 static size_t
 run_of(const char *p, size_t n, unsigned what)
@@ -306,17 +315,26 @@ connection(struct req *q, const char *p, size_t n)
 			q->keep = true;
 }
 
+/* Few names have the same length: look only at those. */
 static enum field
 which(const char *p, size_t n)
 {
+	static uint8_t first[32], next[NFIELDS];	/* by length */
+	static bool ready;
 	enum field f;
 
-	for (f = 1; f < NFIELDS; f++)
-		if (field_name[f].len == n &&
-		    (p[0] | 0x20) == field_name[f].name[0] &&
+	for (f = 1; f < NFIELDS && !ready; f++) {
+		next[f] = first[field_name[f].len];
+		first[field_name[f].len] = (uint8_t)f;
+	}
+	ready = true;
+	if (n >= sizeof first)
+		return F_NONE;
+	for (f = first[n]; f != F_NONE; f = next[f])
+		if ((p[0] | 0x20) == field_name[f].name[0] &&
 		    strncasecmp(p, field_name[f].name, n) == 0)
-			return f;
-	return F_NONE;
+			break;
+	return f;
 }
 
 /* RFC 9112 5.  p..p+n is a line without its CRLF, n > 0. */
@@ -459,30 +477,63 @@ http_reason(int status)
 {
 	switch (status) {
 	case 200: return "OK";
+	case 201: return "Created";
+	case 202: return "Accepted";
+	case 203: return "Non-Authoritative Information";
 	case 204: return "No Content";
+	case 205: return "Reset Content";
 	case 206: return "Partial Content";
+	case 207: return "Multi-Status";
+	case 208: return "Already Reported";
+	case 226: return "IM Used";
+	case 300: return "Multiple Choices";
 	case 301: return "Moved Permanently";
 	case 302: return "Found";
+	case 303: return "See Other";
 	case 304: return "Not Modified";
+	case 305: return "Use Proxy";
 	case 307: return "Temporary Redirect";
 	case 308: return "Permanent Redirect";
 	case 400: return "Bad Request";
 	case 401: return "Unauthorized";
+	case 402: return "Payment Required";
 	case 403: return "Forbidden";
 	case 404: return "Not Found";
 	case 405: return "Method Not Allowed";
 	case 406: return "Not Acceptable";
+	case 407: return "Proxy Authentication Required";
 	case 408: return "Request Timeout";
+	case 409: return "Conflict";
+	case 410: return "Gone";
+	case 411: return "Length Required";
 	case 412: return "Precondition Failed";
+	case 413: return "Content Too Large";
 	case 414: return "URI Too Long";
+	case 415: return "Unsupported Media Type";
 	case 416: return "Range Not Satisfiable";
 	case 417: return "Expectation Failed";
+	case 421: return "Misdirected Request";
+	case 422: return "Unprocessable Content";
+	case 423: return "Locked";
+	case 424: return "Failed Dependency";
+	case 425: return "Too Early";
+	case 426: return "Upgrade Required";
+	case 428: return "Precondition Required";
+	case 429: return "Too Many Requests";
 	case 431: return "Request Header Fields Too Large";
+	case 451: return "Unavailable For Legal Reasons";
 	case PLAIN_ON_TLS: return "This port speaks TLS: use https";
 	case 500: return "Internal Server Error";
 	case 501: return "Not Implemented";
+	case 502: return "Bad Gateway";
 	case 503: return "Service Unavailable";
+	case 504: return "Gateway Timeout";
 	case 505: return "HTTP Version Not Supported";
+	case 506: return "Variant Also Negotiates";
+	case 507: return "Insufficient Storage";
+	case 508: return "Loop Detected";
+	case 510: return "Not Extended";
+	case 511: return "Network Authentication Required";
 	}
 	return "";
 }
@@ -514,9 +565,10 @@ http_head(const struct req *q, const struct resp *r, char *dst, size_t cap)
 	static const char ok[] = "HTTP/1.1 200 OK\r\n";
 	static const char bye[] = "connection: close\r\n";
 	static const char stay[] = "connection: keep-alive\r\n";
+	static const char chunked[] = "transfer-encoding: chunked\r\n";
 	char *p = dst;
 
-	/* status line, Date, Connection, end: under 160 bytes */
+	/* status line, Date, Connection, framing, end: under 160 */
 	if (r->n + r->shared.n + 160 > cap)
 		return 0;
 	if (r->status == 200)
@@ -529,6 +581,9 @@ http_head(const struct req *q, const struct resp *r, char *dst, size_t cap)
 		p = append(p, bye, sizeof bye - 1);
 	else if (q->minor == 0)
 		p = append(p, stay, sizeof stay - 1);
+	/* to 1.0 the end of the connection is the end of the content */
+	if (r->open && q->minor > 0)
+		p = append(p, chunked, sizeof chunked - 1);
 	p = append(p, r->shared.p, r->shared.n);
 	p = append(p, r->fields, r->n);
 	p = append(p, "\r\n", 2);

@@ -151,6 +151,7 @@ struct source {
 	void (*end)(struct source *s);	/* frees s */
 };
 enum { SOURCE_FAILED = -1, SOURCE_LATER = -2 };
+#define BODY_OPEN ((off_t)1 << 62)	/* a length that is not known yet */
 
 /* What is left to send of one reply's content. */
 struct body {

@@ -39,7 +39,11 @@ start(void)
 			abort();
 		close(fd);
 	}
-	file_init(root, 100);
+	close(root);
+	conf.root = dir;
+	if (site_init() != NULL)
+		abort();
+	file_init(100, CACHE_BYTES, CACHE_BODY);
 }
 
 /* Frames have to be whole and not longer than what fits. */
@@ -81,7 +85,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	started = true;
 	log_clock();
 	file_turn();
-	if (n == 0 || (h = h2_new(&sa, sizeof sa, false)) == NULL)
+	if (n == 0 || (h = h2_new(&sa, false, false)) == NULL)
 		return 0;
 	how = *p++;
 	n--;

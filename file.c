@@ -1034,26 +1034,6 @@ file_find(int root, const char *path, size_t len, unsigned accept,
 
 /* ---- Accept-Encoding -------------------------------------------------------- */
 
-/* RFC 9110 12.4.2: thousandths, or -1. */
-static int
-qvalue(const char *p, size_t n)
-{
-	static const int weight[] = { 100, 10, 1 };
-	int q;
-	size_t i;
-
-	if (n == 0 || n > 5 || (p[0] != '0' && p[0] != '1') ||
-	    (n > 1 && p[1] != '.'))
-		return -1;
-	q = p[0] == '1' ? 1000 : 0;
-	for (i = 2; i < n; i++) {
-		if (p[i] < '0' || p[i] > '9')
-			return -1;
-		q += (p[i] - '0') * weight[i - 2];
-	}
-	return q <= 1000 ? q : -1;
-}
-
 static size_t
 skip_space(const char *p, size_t n)
 {
@@ -1087,7 +1067,7 @@ one_coding(const char *p, size_t n, int *q, int *star)
 		s += 2;
 		while (n > s && (p[n - 1] == ' ' || p[n - 1] == '\t'))
 			n--;
-		v = qvalue(p + s, n - s);
+		v = http_qvalue(p + s, n - s);
 		if (v < 0)
 			return;
 	}

@@ -472,6 +472,25 @@ http_field(const struct req *q, enum field f)
 	return (struct str){ joined, n };
 }
 
+int
+http_qvalue(const char *p, size_t n)
+{
+	static const int weight[] = { 100, 10, 1 };
+	int q;
+	size_t i;
+
+	if (n == 0 || n > 5 || (p[0] != '0' && p[0] != '1') ||
+	    (n > 1 && p[1] != '.'))
+		return -1;
+	q = p[0] == '1' ? 1000 : 0;
+	for (i = 2; i < n; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return -1;
+		q += (p[i] - '0') * weight[i - 2];
+	}
+	return q <= 1000 ? q : -1;
+}
+
 const char *
 http_reason(int status)
 {

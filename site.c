@@ -617,6 +617,17 @@ send_file(const struct req *q, struct resp *r, struct file *f)
 	return 0;
 }
 
+/* The length of a parameter's value at p. */
+static size_t
+run(const char *p, const char *end)
+{
+	const char *q = p;
+
+	while (q < end && *q != ';' && *q != ' ' && *q != '\t')
+		q++;
+	return (size_t)(q - p);
+}
+
 /* How much does an Accept field want `type`, in thousandths?  -1: it does not
  * name it.  RFC 9110 12.5.1; parameters other than q do not count. */
 static int
@@ -638,8 +649,7 @@ wants(struct str v, const char *type)
 		for (semi = p + n; semi < last; semi++)
 			if (last - semi > 2 && (*semi == ';' || *semi == ' ') &&
 			    (semi[1] | 0x20) == 'q' && semi[2] == '=')
-				q = http_qvalue(semi + 3,
-				    (size_t)(last - semi - 3));
+				q = http_qvalue(semi + 3, run(semi + 3, last));
 		if (q < 0)
 			q = 0;
 	}

@@ -491,6 +491,9 @@ void http_reset(struct req *q);
 int http_parse(struct req *q, size_t n);
 /* Field f with all its lines joined (RFC 9110 5.3); valid until the next call. */
 struct str http_field(const struct req *q, enum field f);
+/* The weight of a list's member, "0.5", in thousandths; -1: it is none.  RFC 9110
+ * 12.4.2 */
+int http_qvalue(const char *p, size_t n);
 /* The reason phrase of a status that sws sends. */
 const char *http_reason(int status);
 /* Append to r's fields: whole lines with their CRLF.  What does not fit is

@@ -750,7 +750,9 @@ from_value(unsigned i, const struct toml *v)
 	char text[32];
 	const char *why = wrong_type(&table[i], v);
 
-	if (why != NULL || kind_of(&table[i]) == IGNORED)
+	if (kind_of(&table[i]) == IGNORED)
+		return set(i, "of no matter", S_FILE);
+	if (why != NULL)
 		return why;
 	if (v->type == TOML_STRING)
 		return give(i, v->string, S_FILE);

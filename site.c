@@ -193,13 +193,11 @@ site_end(void)
 static void
 follow_root(void)
 {
-	static int64_t looked;
 	struct stat is, was;
 	int fd;
 
-	if (!conf.relative_root || looked == log_turn)
+	if (!conf.relative_root)
 		return;
-	looked = log_turn;
 	if (stat(conf.root, &is) < 0 || fstat(site.root, &was) < 0 ||
 	    (is.st_ino == was.st_ino && is.st_dev == was.st_dev))
 		return;
@@ -242,6 +240,13 @@ static bool
 reads(const struct req *q)
 {
 	return q->method == M_GET || q->method == M_HEAD;
+}
+
+static struct str
+query_of(const struct req *q)
+{
+	return q->query.off != 0 ? (struct str){ q->base + q->query.off,
+	    q->query.len } : (struct str){ "", 0 };
 }
 
 static struct str
@@ -684,12 +689,10 @@ find_markdown(int root, const char *path, size_t len, unsigned accept,
 static int
 listing(const struct req *q, struct resp *r, int root, const char *path)
 {
-	struct str accept = field(q, F_ACCEPT), query = { "", 0 };
+	struct str accept = field(q, F_ACCEPT);
 	unsigned format = conf.listing_format;
 	int json;
 
-	if (q->query.off != 0)
-		query = (struct str){ q->base + q->query.off, q->query.len };
 	if (format == LISTING_AUTO) {
 		json = wants(accept, "application/json");
 		format = json > 0 && json > wants(accept, "text/html") ?
@@ -697,7 +700,7 @@ listing(const struct req *q, struct resp *r, int root, const char *path)
 		http_put(r, "vary: accept\r\n");
 	}
 	r->body.source = list_open(root, path, format,
-	    list_sort(query, conf.listing_order));
+	    list_sort(query_of(q), conf.listing_order));
 	if (r->body.source == NULL)
 		return errno == EACCES ? 403 : errno == ENOENT ||
 		    errno == ENOTDIR || errno == ELOOP ? 404 : 503;
@@ -805,7 +808,7 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 		return status;
 	*len = n + 1;
 	status = rules_redirect(conf.rules, host_of(q),
-	    (struct str){ path, *len }, target, sizeof target);
+	    (struct str){ path, *len }, query_of(q), target, sizeof target);
 	if (status == 414)
 		return status;
 	if (status != 0) {

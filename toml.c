@@ -22,7 +22,7 @@ enum made {
 	NAMED,			/* only a part of a header, may get its own */
 	DOTTED,			/* by a dotted key, may not */
 	HEADER,			/* [table], or an element of [[array]] */
-	ROWS,			/* [[array]] */
+	ROWS,			/* [[array]]; its last element is meant */
 };
 
 struct node {
@@ -340,9 +340,10 @@ read_key(struct parser *p)
 
 /* ---- the tree ---- */
 
-/* A new last child of t; NULL after fail(). */
+/* A new last child of t; NULL after fail().  What a CLOSED one is, read_value()
+ * finds. */
 static struct node *
-add(struct parser *p, struct node *t, const char *key)
+add(struct parser *p, struct node *t, const char *key, enum made made)
 {
 	struct block *b = p->tree->blocks;
 	struct node *n;
@@ -366,6 +367,8 @@ add(struct parser *p, struct node *t, const char *key)
 	n = &b->node[b->used++];
 	n->v.key = key;
 	n->v.line = p->line;
+	n->v.type = made == ROWS ? TOML_ARRAY : TOML_TABLE;
+	n->v.made = (uint8_t)made;
 	n->depth = t->depth + 1;
 	if (t->last == NULL)
 		t->v.first = &n->v;
@@ -373,18 +376,6 @@ add(struct parser *p, struct node *t, const char *key)
 		t->last->v.next = &n->v;
 	t->last = n;
 	t->count++;
-	return n;
-}
-
-static struct node *
-add_table(struct parser *p, struct node *t, const char *key, enum made made)
-{
-	struct node *n = add(p, t, key);
-
-	if (n != NULL) {
-		n->v.type = TOML_TABLE;
-		n->v.made = (uint8_t)made;
-	}
 	return n;
 }
 
@@ -413,11 +404,10 @@ step(struct parser *p, struct node *t, const char *key, enum made made)
 	struct node *n = find(t, key);
 
 	if (n == NULL)
-		return add_table(p, t, key, made);
+		return add(p, t, key, made);
 	if (made == NAMED && n->v.made == ROWS)
 		return n->last;
-	if (n->v.made == CLOSED ||
-	    (made == DOTTED && (n->v.made == HEADER || n->v.made == ROWS))) {
+	if (n->v.made == CLOSED || (made == DOTTED && n->v.made >= HEADER)) {
 		fail_twice(p, n);
 		return NULL;
 	}
@@ -502,8 +492,9 @@ no_integer(const char *w, size_t n)
 		return "floats are not supported";
 	for (s = w; s < end && (digit(*s) < 10 || *s == '_'); s++)
 		;
-	if (s > w && s < end && (*s == '.' || *s == 'e' || *s == 'E'))
-		return "floats are not supported";
+	if (s > w && s < end && (*s == '.' || *s == 'e' || *s == 'E') &&
+	    memchr(s + 1, '.', (size_t)(end - s - 1)) == NULL)
+		return "floats are not supported";	/* not 127.0.0.1 */
 	if (s == end && s - w > 1 && *w == '0')
 		return "a number cannot begin with 0; octal is 0o17";
 	return "not a value; a string needs quotes";
@@ -520,8 +511,11 @@ read_word(struct parser *p, struct toml *v)
 	    peek(p) == ':')
 		p->p++;
 	n = (size_t)(p->p - w);
-	if (n == 0)
+	if (n == 0 && ((unsigned char)peek(p) <= ' ' ||
+	    strchr("#,]}", peek(p)) != NULL))
 		return fail(p, "a value is missing");
+	if (n == 0)
+		return fail(p, "not a value; a string needs quotes");
 	if ((n == 4 && memcmp(w, "true", n) == 0) ||
 	    (n == 5 && memcmp(w, "false", n) == 0)) {
 		v->type = TOML_BOOLEAN;
@@ -551,7 +545,7 @@ read_array(struct parser *p, struct node *a)
 		skip_lines(p);
 		if (take(p, ']'))
 			return true;
-		if ((n = add(p, a, NULL)) == NULL || !read_value(p, n))
+		if ((n = add(p, a, NULL, CLOSED)) == NULL || !read_value(p, n))
 			return false;
 		skip_lines(p);
 		if (take(p, ']'))
@@ -576,7 +570,7 @@ read_pair(struct parser *p, struct node *t)
 	if (!take(p, '='))
 		return fail(p, "'=' is missing, or the key needs quotes");
 	skip_blanks(p);
-	if ((n = add(p, t, p->key)) == NULL || !read_value(p, n))
+	if ((n = add(p, t, p->key, CLOSED)) == NULL || !read_value(p, n))
 		return false;
 	p->key = outer;
 	return true;
@@ -603,7 +597,6 @@ read_inline(struct parser *p, struct node *t)
 static bool
 read_value(struct parser *p, struct node *n)
 {
-	n->v.made = CLOSED;
 	switch (peek(p)) {
 	case '"':
 	case '\'':
@@ -614,8 +607,7 @@ read_value(struct parser *p, struct node *n)
 		n->v.type = TOML_ARRAY;
 		return read_array(p, n);
 	case '{':
-		n->v.type = TOML_TABLE;
-		return read_inline(p, n);
+		return read_inline(p, n);	/* a table already */
 	default:
 		return read_word(p, &n->v);
 	}
@@ -643,15 +635,11 @@ read_header(struct parser *p)
 	}
 	n = find(t, key);
 	if (n == NULL && !rows)
-		return add_table(p, t, key, HEADER);
-	if (n == NULL) {
-		if ((n = add(p, t, key)) == NULL)
-			return NULL;
-		n->v.type = TOML_ARRAY;
-		n->v.made = ROWS;
-	}
+		return add(p, t, key, HEADER);
+	if (n == NULL && (n = add(p, t, key, ROWS)) == NULL)
+		return NULL;
 	if (rows && n->v.made == ROWS)
-		return add_table(p, n, NULL, HEADER);
+		return add(p, n, NULL, HEADER);
 	if (rows || n->v.made != NAMED) {
 		fail_twice(p, n);
 		return NULL;

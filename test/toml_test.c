@@ -2,7 +2,7 @@
  *
  *	toml_test [lines|memory] <DOCUMENTS
  *
- * Each document is its length, a newline and its bytes; each answer is one line:
+ * A document is its length, a newline and its bytes; its answer is one line:
  * the tree as JSON or "!" and the reason.  lines: with the line of each value
  * instead of it.  memory: what happens when each allocation in turn fails. */
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - fuzz what reads bytes from clients, and keys.
+# run.sh - fuzz what reads bytes from clients, keys and configuration files.
 #
 #	fuzz/run.sh [SECONDS]	each driver that long [600]; ends at a finding
 #	fuzz/run.sh replay	each input of the corpora once: part of the suite
@@ -27,6 +27,7 @@ http_files="log.c conf.c"
 path_files="http.c fd.c log.c conf.c"
 tls_files="log.c conf.c"
 pem_files="log.c conf.c"
+toml_files=
 h2_files="site.c file.c http.c fd.c log.c conf.c"
 
 make_driver() {
@@ -41,7 +42,7 @@ make_driver() {
 
 replay() {
 	bad=0
-	for d in http path h2 tls pem; do
+	for d in http path h2 tls pem toml; do
 		n=$(find "$here/corpus/$d" -type f | wc -l | tr -d ' ')
 		if ! command -v "$CLANG" >/dev/null; then
 			echo "FAIL ${d}_fuzz: $CLANG is not installed"
@@ -69,7 +70,7 @@ replay() {
 }
 
 fuzz() {
-	for d in http path h2 tls pem; do
+	for d in http path h2 tls pem toml; do
 		make_driver $d || {
 			cat "$work/${d}_fuzz.err"
 			return 1

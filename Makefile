@@ -8,22 +8,30 @@ PREFIX = /usr/local
 CC = cc
 CFLAGS = -O2 -g
 
-# TLS=0 and HTTP2=0 leave a protocol and its library out (after make clean)
+# TLS=0 and HTTP2=0 leave a protocol and its library out, CRYPT=0 passwords
+# (after make clean)
 TLS = 1
 HTTP2 = 1
+CRYPT = 1
 DEFS_TLS_0 = -DNO_TLS
 LIBS_TLS_1 = -lbearssl
 DEFS_HTTP2_0 = -DNO_HTTP2
 LIBS_HTTP2_1 = -lnghttp2
-DEFS = $(DEFS_TLS_$(TLS)) $(DEFS_HTTP2_$(HTTP2))
-LIBS = $(LIBS_TLS_$(TLS)) $(LIBS_HTTP2_$(HTTP2)) $(LDLIBS)
+DEFS_CRYPT_0 = -DNO_CRYPT
+# asked when it links: crypt(3) is in libcrypt, or in the libc, or nowhere,
+# which auth.c sees by itself
+LIBS_CRYPT_1 = `echo 'int main(void) { return 0; }' | $(CC) $(CFLAGS) $(LDFLAGS) \
+	-x c -o /dev/null - -lcrypt 2>/dev/null && echo -lcrypt`
+DEFS = $(DEFS_TLS_$(TLS)) $(DEFS_HTTP2_$(HTTP2)) $(DEFS_CRYPT_$(CRYPT))
+LIBS = $(LIBS_TLS_$(TLS)) $(LIBS_HTTP2_$(HTTP2)) $(LIBS_CRYPT_$(CRYPT)) \
+	$(LDLIBS)
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes \
 	-Wmissing-prototypes -Wwrite-strings -Wpointer-arith -Wcast-qual \
 	-Wconversion
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(DEFS)
 
 # lowest first: a file calls only what stands before it
-OBJS = log.o conf.o fd.o http.o file.o site.o h2.o tls.o conn.o sws.o
+OBJS = log.o auth.o conf.o fd.o http.o file.o site.o h2.o tls.o conn.o sws.o
 
 sws: $(OBJS)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(OBJS) $(LIBS)

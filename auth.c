@@ -53,7 +53,7 @@ static unsigned nusers;
 /* Of one digest, by verdict: wrong ones never push out right ones. */
 static struct verdict {
 	uint64_t digest[2];
-	uint64_t used;		/* `uses` then; 0 = empty */
+	uint64_t used;		/* `uses` at the last time; 0 = never */
 } known[2][HALF];
 static uint64_t uses;
 
@@ -270,7 +270,7 @@ recall(const uint64_t d[2])
 	for (v = AUTH_OK; v <= AUTH_WRONG; v++)
 		for (i = 0; i < HALF; i++) {
 			k = &known[v][i];
-			if (k->used != 0 && ((k->digest[0] ^ d[0]) |
+			if (((k->digest[0] ^ d[0]) |
 			    (k->digest[1] ^ d[1])) == 0) {
 				k->used = ++uses;
 				return (int)v;

@@ -79,12 +79,25 @@ bench: sws
 	sh bench/h1.sh
 	sh bench/h2.sh
 
+# after a change of --help; what it makes is committed
+completions: sws
+	./sws --help | awk -v dir=completions -f completions/make.awk
+
+SHARE = $(DESTDIR)$(PREFIX)/share
 install: sws
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 \
+	    $(SHARE)/bash-completion/completions \
+	    $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	install -m 755 sws $(DESTDIR)$(PREFIX)/bin/sws
-	install -m 644 sws.1 $(DESTDIR)$(PREFIX)/share/man/man1/sws.1
+	install -m 644 sws.1 $(SHARE)/man/man1/sws.1
+	install -m 644 completions/sws.bash \
+	    $(SHARE)/bash-completion/completions/sws
+	install -m 644 completions/_sws $(SHARE)/zsh/site-functions/_sws
+	install -m 644 completions/sws.fish \
+	    $(SHARE)/fish/vendor_completions.d/sws.fish
 
 clean:
 	rm -f sws sws-asan $(OBJS)
 
-.PHONY: deps run test test-asan test-valgrind soak fuzz bench install clean
+.PHONY: deps run test test-asan test-valgrind soak fuzz bench \
+	completions install clean

@@ -20,8 +20,8 @@ LIBS_HTTP2_1 = -lnghttp2
 DEFS_CRYPT_0 = -DNO_CRYPT
 # asked when it links: crypt(3) is in libcrypt, or in the libc, or nowhere,
 # which auth.c sees by itself
-LIBS_CRYPT_1 = `echo 'int main(void) { return 0; }' | $(CC) $(CFLAGS) $(LDFLAGS) \
-	-x c -o /dev/null - -lcrypt 2>/dev/null && echo -lcrypt`
+LIBS_CRYPT_1 = `echo 'int main(void) { return 0; }' | $(CC) $(CFLAGS) \
+	$(LDFLAGS) -x c -o /dev/null - -lcrypt 2>/dev/null && echo -lcrypt`
 DEFS = $(DEFS_TLS_$(TLS)) $(DEFS_HTTP2_$(HTTP2)) $(DEFS_CRYPT_$(CRYPT))
 LIBS = $(LIBS_TLS_$(TLS)) $(LIBS_HTTP2_$(HTTP2)) $(LIBS_CRYPT_$(CRYPT)) \
 	$(LDLIBS)

@@ -2,7 +2,7 @@
  *
  * A hash is slow on purpose and is computed right here, in the loop.  So:
  *  - Verdicts are remembered, right and wrong ones apart, under keyed digests
- *    of the credentials.  Who was right once is never refused nor delayed.
+ *    of the credentials.  Who was right once is not refused nor delayed.
  *  - One hash a turn, then none for three times as long as it took: those who
  *    need no hash have three quarters of the time, whoever asks for what.  The
  *    next turn is one waiting client's by lot.
@@ -24,6 +24,7 @@
 #ifdef __APPLE__
 #include <sys/random.h>
 #endif
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -36,7 +37,7 @@ enum {
 	NAME_LEN = 255,
 	CRED_MAX = 1023,	/* "user:password" */
 	KEY_MAX = 72,		/* bytes of a password that bcrypt looks at */
-	COST_SLOW = 12,		/* a quarter of a second or so; told above */
+	COST_SLOW = 12,		/* a quarter of a second; more is warned of */
 	COST_MAX = 16,		/* seconds */
 	HALF = SECRETS / 2,
 	DEBTORS = 64,		/* addresses whose failures are counted */
@@ -56,6 +57,7 @@ static struct verdict {
 	uint64_t used;		/* `uses` at the last time; 0 = never */
 } known[2][HALF];
 static uint64_t uses;
+_Static_assert(HALF >= (int)NAMES_MAX, "every right password has its place");
 
 static struct debtor {
 	uint64_t who;
@@ -132,7 +134,7 @@ digest(const void *data, size_t n, uint64_t out[2])
 
 /* ---- users --------------------------------------------------------------- */
 
-/* Does the password of n bytes, none of them 0, have this hash?  Slow. */
+/* Does the password, n <= KEY_MAX bytes without a 0, have this hash?  Slow. */
 static bool
 matches(const char *hash, const char *password, size_t n)
 {
@@ -140,9 +142,7 @@ matches(const char *hash, const char *password, size_t n)
 	const char *got;
 	unsigned i, differ = 0;
 
-	/* more is not looked at, but libxcrypt refuses it beyond 511 */
-	if (n > KEY_MAX)
-		n = KEY_MAX;
+	assert(n <= KEY_MAX);
 	memcpy(phrase, password, n);
 	phrase[n] = '\0';
 	got = crypt(phrase, hash);
@@ -439,6 +439,10 @@ judge(const char *cred, size_t n, uint64_t from)
 
 	if (colon == NULL || memchr(cred, '\0', n) != NULL || nusers == 0)
 		return AUTH_WRONG;
+	/* bcrypt looks no further; so there is one right one for each user, and
+	 * they are remembered all */
+	if (n > name + 1 + KEY_MAX)
+		n = name + 1 + KEY_MAX;
 	digest(cred, n, d);
 	if ((verdict = recall(d)) >= 0)
 		return verdict;

@@ -415,7 +415,7 @@ passwords(void)
 	must(auth_check(basic(cred, CRED_MAX), peer("192.0.2.1")) == AUTH_OK);
 	must(auth_check(basic(cred, CRED_MAX + 1), peer("192.0.2.1")) ==
 	    AUTH_WRONG);
-	must(hashes == 1);
+	must(hashes == 0);
 
 	/* crypt(3) would stop at a 0 */
 	hashes = 0;
@@ -553,7 +553,7 @@ one_a_turn(void)
 static void
 floods_end(void)
 {
-	char cred[100];
+	char cred[80];
 	unsigned i;
 
 	fresh();
@@ -591,16 +591,14 @@ floods_end(void)
 		must(ask(cred, "192.0.2.1") == AUTH_WRONG);
 	}
 	must(ask("aladdin:e", "192.0.2.1") == AUTH_FLOOD);
-	/* right ones are no failures: as many as are like different passwords */
-	must(auth_add("x:" EIGHTY) == NULL);
-	snprintf(cred, sizeof cred, "x:");
-	for (i = 2; i < 74 + 2 * BURST; i++) {
-		cred[i] = i < 74 ? 'x' : 'y';
-		cred[i + 1] = '\0';
-		if (i >= 74)
-			must(login(cred, "192.0.2.4") == AUTH_OK);
+	/* right ones are no failures */
+	for (i = 0; i < BURST; i++) {
+		snprintf(cred, sizeof cred, "%c:%s", 'a' + i, ALADDIN);
+		must(auth_add(cred) == NULL);
+		snprintf(cred, sizeof cred, "%c%s", 'a' + i, sesame + 7);
+		must(login(cred, "192.0.2.4") == AUTH_OK);
 	}
-	must(login("x:y", "192.0.2.4") == AUTH_WRONG);
+	must(login("a:y", "192.0.2.4") == AUTH_WRONG);
 	/* a reload is no pardon */
 	auth_clear();
 	must(auth_add("aladdin:" ALADDIN) == NULL);

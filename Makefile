@@ -8,15 +8,23 @@ PREFIX = /usr/local
 CC = cc
 CFLAGS = -O2 -g
 
-# TLS=0 and HTTP2=0 leave a protocol and its library out (after make clean)
+# TLS=0 and HTTP2=0 leave a protocol and its library out, CRYPT=0 passwords
+# (after make clean)
 TLS = 1
 HTTP2 = 1
+CRYPT = 1
 DEFS_TLS_0 = -DNO_TLS
 LIBS_TLS_1 = -lbearssl
 DEFS_HTTP2_0 = -DNO_HTTP2
 LIBS_HTTP2_1 = -lnghttp2
-DEFS = $(DEFS_TLS_$(TLS)) $(DEFS_HTTP2_$(HTTP2))
-LIBS = $(LIBS_TLS_$(TLS)) $(LIBS_HTTP2_$(HTTP2)) $(LDLIBS)
+DEFS_CRYPT_0 = -DNO_CRYPT
+# asked when it links: crypt(3) is in libcrypt, or in the libc, or nowhere,
+# which auth.c sees by itself
+LIBS_CRYPT_1 = `echo 'int main(void) { return 0; }' | $(CC) $(CFLAGS) \
+	$(LDFLAGS) -x c -o /dev/null - -lcrypt 2>/dev/null && echo -lcrypt`
+DEFS = $(DEFS_TLS_$(TLS)) $(DEFS_HTTP2_$(HTTP2)) $(DEFS_CRYPT_$(CRYPT))
+LIBS = $(LIBS_TLS_$(TLS)) $(LIBS_HTTP2_$(HTTP2)) $(LIBS_CRYPT_$(CRYPT)) \
+	$(LDLIBS)
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes \
 	-Wmissing-prototypes -Wwrite-strings -Wpointer-arith -Wcast-qual \
 	-Wconversion
@@ -71,12 +79,25 @@ bench: sws
 	sh bench/h1.sh
 	sh bench/h2.sh
 
+# after a change of --help; what it makes is committed
+completions: sws
+	./sws --help | awk -v dir=completions -f completions/make.awk
+
+SHARE = $(DESTDIR)$(PREFIX)/share
 install: sws
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 \
+	    $(SHARE)/bash-completion/completions \
+	    $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	install -m 755 sws $(DESTDIR)$(PREFIX)/bin/sws
-	install -m 644 sws.1 $(DESTDIR)$(PREFIX)/share/man/man1/sws.1
+	install -m 644 sws.1 $(SHARE)/man/man1/sws.1
+	install -m 644 completions/sws.bash \
+	    $(SHARE)/bash-completion/completions/sws
+	install -m 644 completions/_sws $(SHARE)/zsh/site-functions/_sws
+	install -m 644 completions/sws.fish \
+	    $(SHARE)/fish/vendor_completions.d/sws.fish
 
 clean:
 	rm -f sws sws-asan $(OBJS)
 
-.PHONY: deps run test test-asan test-valgrind soak fuzz bench install clean
+.PHONY: deps run test test-asan test-valgrind soak fuzz bench \
+	completions install clean

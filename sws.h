@@ -281,13 +281,16 @@ int auth_check(struct str v, const struct sockaddr *peer);
 
 /* ---- glob.c: patterns of paths ------------------------------------------- */
 struct glob;
-/* Compile pattern, SWS's syntax: ? * ** [a-z] [!a] {a,b} and backslash.  NULL
- * with *why, a few words. */
-struct glob *glob_new(const char *pattern, const char **why);
+/* Compile pattern, SWS's syntax: ? * ** [a-z] [!a] {a,b} and backslash; loose:
+ * ? and * take slashes too.  NULL with *why, a few words. */
+struct glob *glob_new(const char *pattern, bool loose, const char **why);
 void glob_free(struct glob *g);
+/* How many captures a match sets, cap[0] and at most GLOB_CAPTURES. */
+unsigned glob_captures(const struct glob *g);
 /* Match all of s.  -1: no; else how many of cap[] (GLOB_CAPTURES) are set,
- * cap[0] being all of it; pieces of s.  Time is bounded by the product of the
- * two lengths. */
+ * cap[0] being all of it; pieces of s, empty ones for what took no part.  Time
+ * is bounded by the product of the two lengths; s of PATH_LEN and more is
+ * never matched. */
 int glob_match(const struct glob *g, struct str s, struct str *cap);
 
 /* ---- toml.c: a TOML file as values ----------------------------------------- */

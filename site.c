@@ -795,15 +795,19 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 		return status;
 	*len = n + 1;
 	status = rules_redirect(conf.rules, host_of(q),
-	    (struct str){ path, *len }, target, sizeof target);
+	    (struct str){ path, *len }, (struct str){ q->base + q->query.off,
+	    q->query.len }, target, sizeof target);
 	if (status == 414)
 		return status;
 	if (status != 0) {
 		http_put(r, "location: %s\r\n", target);
 		return status;
 	}
-	if (rules_rewrite(conf.rules, (struct str){ path, *len }, target,
-	    sizeof target, &n)) {
+	status = rules_rewrite(conf.rules, (struct str){ path, *len }, target,
+	    sizeof target, &n);
+	if (status == 414)
+		return status;
+	if (status != 0) {
 		status = file_path((struct str){ target, n }, path + 1, &n);
 		if (status != 0)
 			return status;

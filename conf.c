@@ -117,7 +117,7 @@ static const struct option {
 { "unix-socket-force", 0, BOOL, FIXED, AT(unix_force), 0, NULL, NULL,
 	"replace a stale one", NULL },
 { "config-file", 'w', STRING, 0, AT(config_file), 0, NULL, "FILE",
-	"TOML file of options and rules [./sws.toml if there]", NULL },
+	"options and rules, TOML [sws.toml if there]", NULL },
 { "tls", 't', BOOL, FIXED, AT(tls), 0, NULL, NULL,
 	"TLS; on when there is a certificate", NULL },
 { "tls-cert", 'C', LINES, 0, AT(cert), 0, NULL, "FILE",
@@ -148,9 +148,9 @@ static const struct option {
 { "directory-listing", 'z', BOOL, 0, AT(listing), 0, NULL, NULL,
 	"list folders without an index file [false]", NULL },
 { "directory-listing-order", 0, NUMBER, 0, AT(listing_order), 6, NULL, "N",
-	"0-5: name, time, size, up and down; 6: by name [6]", NULL },
+	"by name, time, size: 0-5 up, down; 6 name [6]", NULL },
 { "directory-listing-format", 0, CHOICE, 0, AT(listing_format), 0, NULL, "WORD",
-	"html, json, or auto: what the client prefers [auto]", words_listing },
+	"html, json or auto [auto]", words_listing },
 { "compression-static", 0, BOOL, 0, AT(compression_static), 0, NULL, NULL,
 	"send .br, .zst, .gz siblings [true]", NULL },
 { "accept-markdown", 0, BOOL, 0, AT(markdown), 0, NULL, NULL,
@@ -181,9 +181,9 @@ static const struct option {
 { "cors-allow-origins", 'c', LIST, 0, AT(cors_origins), 0, NULL, "LIST",
 	"origins that may read, or * [none]", NULL },
 { "cors-allow-headers", 'j', LOWER, 0, AT(cors_headers), 0, NULL, "LIST",
-	"fields they may send [origin,content-type,authorization]", NULL },
+	"fields they may send [the usual three]", NULL },
 { "cors-expose-headers", 0, LOWER, 0, AT(cors_expose), 0, NULL, "LIST",
-	"fields they may read [origin,content-type]", NULL },
+	"fields they may read [the usual two]", NULL },
 { "basic-auth", 0, LINES, 0, AT(users), 0, NULL, "USER:HASH",
 	"ask for a password, bcrypt hash; repeatable", NULL },
 { "health", 0, BOOL, 0, AT(health), 0, NULL, NULL,
@@ -200,7 +200,7 @@ static const struct option {
 { "log-level", 'g', LEVEL, 0, 0, 0, NULL, "LEVEL",
 	"error, warn, info, debug or trace [info]", words_level },
 { "log-format", 0, CHOICE, 0, AT(log_format), 0, NULL, "WORD",
-	"of the access log: combined, json, pretty [combined]", words_log },
+	"combined, json or pretty [combined]", words_log },
 { "log-file", 0, STRING, 0, AT(log_file), 0, NULL, "FILE",
 	"access log [standard error]", NULL },
 { "log-with-ansi", 0, BOOL, 0, AT(log_ansi), 0, NULL, NULL,
@@ -754,8 +754,8 @@ from_value(unsigned i, const struct toml *v)
 		return set(i, "of no matter", S_FILE);
 	if (why != NULL)
 		return why;
-	if (v->type == TOML_STRING)
-		return give(i, v->string, S_FILE);
+	if (v->type == TOML_STRING)	/* an empty one is none, as in SWS */
+		return *v->string ? give(i, v->string, S_FILE) : NULL;
 	if (v->type == TOML_BOOLEAN)
 		return give(i, v->integer ? "true" : "false", S_FILE);
 	snprintf(text, sizeof text, kind_of(&table[i]) == OCTAL ? "%llo" :
@@ -801,7 +801,7 @@ from_general(const struct toml *general)
 		return bad("%s:%u: general must be a table", file_name,
 		    general->line);
 	for (v = general->first; v != NULL; v = v->next) {
-		i = named(v->key);
+		i = named(strcmp(v->key, "path") ? v->key : "open-path");
 		if (i == NOPTIONS || table[i].kind >= ACT_HELP ||
 		    i == named("config-file"))
 			unknown_key(v->line, v->key);

@@ -283,13 +283,16 @@ int auth_check(struct str v, const struct sockaddr *peer);
 
 /* ---- glob.c: patterns of paths ------------------------------------------- */
 struct glob;
-/* Compile pattern, SWS's syntax: ? * ** [a-z] [!a] {a,b} and backslash.  NULL
- * with *why, a few words. */
-struct glob *glob_new(const char *pattern, const char **why);
+/* Compile pattern, SWS's syntax: ? * ** [a-z] [!a] {a,b} and backslash; loose:
+ * ? and * take slashes too.  NULL with *why, a few words. */
+struct glob *glob_new(const char *pattern, bool loose, const char **why);
 void glob_free(struct glob *g);
+/* How many captures a match sets, cap[0] and at most GLOB_CAPTURES. */
+unsigned glob_captures(const struct glob *g);
 /* Match all of s.  -1: no; else how many of cap[] (GLOB_CAPTURES) are set,
- * cap[0] being all of it; pieces of s.  Time is bounded by the product of the
- * two lengths. */
+ * cap[0] being all of it; pieces of s, empty ones for what took no part.  Time
+ * is bounded by the product of the two lengths; s of PATH_LEN and more is
+ * never matched. */
 int glob_match(const struct glob *g, struct str s, struct str *cap);
 
 /* ---- toml.c: a TOML file as values ----------------------------------------- */
@@ -335,16 +338,18 @@ void rules_free(struct rules *r);
 unsigned rules_hosts(const struct rules *r, struct vhost **v);
 /* That of a Host field (port and case do not count), or NULL. */
 const struct vhost *rules_host(const struct rules *r, struct str host);
-/* memory-cache: bytes in all and of one file; false: not set. */
+/* memory-cache: bytes in all and of one file; false: not set, both untouched. */
 bool rules_cache(const struct rules *r, int64_t *capacity, int64_t *largest);
 /* Is a redirect, or a rewrite that redirects, meant for this decoded path
- * ("/..." always) and Host?  0, or its status with dst = the Location, bytes
- * escaped as a URI needs it; 414: longer than cap. */
+ * ("/..." always) and Host?  0, or its status with dst = the Location, a string
+ * escaped as a URI needs it, with query (of the request, raw) where SWS keeps
+ * it; 414: longer than cap. */
 int rules_redirect(const struct rules *r, struct str host, struct str path,
-    char *dst, size_t cap);
-/* A rewrite of this path?  false, or dst = the new target, percent-encoded as
- * file_path() wants it, n its length.  The first that matches counts, once. */
-bool rules_rewrite(const struct rules *r, struct str path, char *dst,
+    struct str query, char *dst, size_t cap);
+/* A rewrite of this path?  0: no, or one that redirects; 200: dst = the new
+ * target, percent-encoded as file_path() wants it, n its length; 414: longer
+ * than cap.  The first that matches counts, once. */
+int rules_rewrite(const struct rules *r, struct str path, char *dst,
     size_t cap, size_t *n);
 /* Call each(arg, "name: value\r\n", n) for every custom field of an answer to
  * path with this status, in order; names are lower case, later ones replace

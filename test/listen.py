@@ -1706,7 +1706,7 @@ def help_and_manual():
     lines = text.rstrip('\n').split('\n')
     check('--help: at most 80 columns', max(map(len, lines)) <= 80,
           max(lines, key=len))
-    check('--help: at most 50 lines', len(lines) <= 50, len(lines))
+    check('--help: at most 75 lines', len(lines) <= 75, len(lines))
     check('--help: no tabs, no trailing blanks',
           not re.search(r'\t|[ \t]\n', text))
     shown = re.findall(r'^(?:-(\w),|  ) *--([a-z0-9-]+)', text, re.M)

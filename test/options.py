@@ -126,6 +126,7 @@ def logged(pattern, path='/page.txt', **kw):
         get(s, path, **kw)
         get(s, '/end-of-the-test', **kw)
         s.find('end-of-the-test', 2)
+        time.sleep(0.2)             # what is said at the end of a connection
         return bool(re.search(pattern, s.log(), re.M))
     return look
 

@@ -41,9 +41,9 @@ start(void)
 	}
 	close(root);
 	conf.root = dir;
-	if (site_init() != NULL)
+	conf.rules = rules_new();
+	if (conf.rules == NULL || site_init(100) != NULL)
 		abort();
-	file_init(100, CACHE_BYTES, CACHE_BODY);
 }
 
 /* Frames have to be whole and not longer than what fits. */

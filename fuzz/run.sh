@@ -23,12 +23,13 @@ build() {
 	    -o "$work/$driver" "$here/$driver.c" "$@" 2>"$work/$driver.err"
 }
 
-http_files="log.c conf.c"
-path_files="http.c fd.c log.c conf.c"
-tls_files="log.c conf.c"
-pem_files="log.c conf.c"
+options="log.c auth.c glob.c toml.c rules.c conf.c"
+http_files=$options
+path_files="$options fd.c http.c"
+tls_files=$options
+pem_files=$options
 toml_files=
-h2_files="site.c file.c http.c fd.c log.c conf.c"
+h2_files="$options metrics.c fd.c http.c file.c list.c site.c"
 
 make_driver() {
 	files=
@@ -37,7 +38,7 @@ make_driver() {
 		files="$files $here/../$f"
 	done
 	# shellcheck disable=SC2086
-	build "$1_fuzz" $files -lbearssl -lnghttp2
+	build "$1_fuzz" $files -lbearssl -lnghttp2 -lcrypt
 }
 
 replay() {

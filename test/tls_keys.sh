@@ -11,7 +11,8 @@ trap 'exit 1' HUP INT TERM
 # shellcheck disable=SC2086
 if ! "$CC" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wshadow \
     -Wconversion -Wcast-qual -Werror -g -O1 $SANITIZE -o "$tmp/tls_test" \
-    test/tls_test.c log.c conf.c -lbearssl >"$tmp/out" 2>&1; then
+    test/tls_test.c log.c auth.c glob.c toml.c rules.c conf.c \
+    -lbearssl -lcrypt >"$tmp/out" 2>&1; then
 	echo "FAIL tls_test.c does not build: $(grep -m 3 error "$tmp/out" |
 	    tr '\n' ' ')"
 	exit 1

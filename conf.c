@@ -1074,13 +1074,19 @@ finish(void)
 	return 0;
 }
 
+/* Allow the users of n in place of those of `was`. */
 static const char *
-set_users(const struct names *n)
+set_users(const struct names *n, const struct names *was)
 {
 	static char why[300];
 	const char *text;
 	unsigned i;
 
+	for (i = 0; i < n->n && i < was->n; i++)
+		if (strcmp(n->v[i], was->v[i]) != 0)
+			break;
+	if (i == n->n && i == was->n)
+		return NULL;	/* nobody has to prove himself again */
 	auth_clear();
 	for (i = 0; i < n->n; i++)
 		if ((text = auth_add(n->v[i])) != NULL) {
@@ -1125,7 +1131,7 @@ read_new(void)
 		return 1;
 	if (finish() < 0)
 		return 2;
-	if ((why = set_users(&new.users)) != NULL) {
+	if ((why = set_users(&new.users, &conf.users)) != NULL) {
 		bad("%s", why);
 		return 2;
 	}
@@ -1159,7 +1165,7 @@ const char *
 conf_reload(void)
 {
 	if (read_new() != 0) {
-		set_users(&conf.users);	/* they were good before */
+		set_users(&conf.users, &new.users);	/* good before */
 		forget(&new);
 		return problem;
 	}
@@ -1178,7 +1184,7 @@ conf_keep(void)
 void
 conf_undo(void)
 {
+	set_users(&old.users, &conf.users);
 	forget(&conf);
 	use(&old, old_level);
-	set_users(&conf.users);
 }

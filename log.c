@@ -493,6 +493,12 @@ client(const struct req *q, int status, struct in6_addr *a)
 	    (setup.forwarded_for && forwarded_for(q, a)) || ip;
 }
 
+bool
+log_client(const struct req *q, struct in6_addr *a)
+{
+	return client(q, 0, a);
+}
+
 /* ---- a line ------------------------------------------------------------- */
 
 /* The line under way.  All that a client can make long goes through escape(),

@@ -496,10 +496,16 @@ cors(const struct req *q, struct resp *r)
 static int
 password(const struct req *q, struct resp *r)
 {
+	struct sockaddr_in6 from = { .sin6_family = AF_INET6 };
+	const struct sockaddr *peer = q->peer;
+
 	if (!auth_on())
 		return 200;
+	/* behind a trusted proxy one client's failures are not everybody's */
+	if (log_client(q, &from.sin6_addr))
+		peer = (const struct sockaddr *)&from;
 	switch (q->have & 1U << F_AUTHORIZATION ?
-	    auth_check(field(q, F_AUTHORIZATION), q->peer) : AUTH_WRONG) {
+	    auth_check(field(q, F_AUTHORIZATION), peer) : AUTH_WRONG) {
 	case AUTH_OK:
 		return 200;
 	case AUTH_LATER:

@@ -242,6 +242,9 @@ struct log_setup {
 /* How access lines look from now on; a copy is kept, trusted stays the
  * caller's. */
 void log_setup(const struct log_setup *s);
+/* The client's address as the log tells it, v4 as v4-mapped: what a trusted proxy
+ * says it is, else the peer's.  False: it came by a unix socket. */
+bool log_client(const struct req *q, struct in6_addr *a);
 /* One line for a finished response: q->peer, status, bytes of content,
  * duration.  Never blocks: a line that cannot be written now is dropped and
  * counted. */

@@ -15,8 +15,8 @@
  *	which becomes FREE after the batch of events.
  *
  * Each state has one deadline, set when it is entered (REPLY: moved by every
- * byte that the client takes, and while it waits for us).  A state's timeout is the same for all, so its
- * connections form a queue that is sorted by itself.
+ * byte that the client takes, and while it waits for us).  A state's timeout is
+ * the same for all, so its connections form a queue that is sorted by itself.
  *
  * Input and output go through one buffer each, shared by all connections; a
  * connection owns memory only while it waits with something unfinished.

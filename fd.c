@@ -782,6 +782,21 @@ fd_want(int fd, unsigned had, unsigned want, void *tag)
 	    had == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &ev);
 }
 
+/* A wait that finds something to do at once lets no signal in, and a busy loop
+ * has no other kind: see to it now and then. */
+static void
+let_signals_in(void)
+{
+	static int64_t last;
+	sigset_t blocked;
+
+	if (log_ms - last < 10)
+		return;
+	last = log_ms;
+	sigprocmask(SIG_SETMASK, &while_waiting, &blocked);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
 int
 fd_wait(struct fd_event *out, int cap, int64_t ms)
 {
@@ -792,6 +807,7 @@ fd_wait(struct fd_event *out, int cap, int64_t ms)
 		cap = 256;
 	n = epoll_pwait(queue, ev, cap, ms > INT_MAX ? INT_MAX : (int)ms,
 	    &while_waiting);
+	let_signals_in();
 	for (i = 0; i < n; i++) {
 		out[i].tag = ev[i].data.ptr;
 		out[i].bits = ev[i].events & (EPOLLERR | EPOLLHUP) ?

@@ -689,15 +689,16 @@ read_headers(struct reader *rd, const struct toml *t)
 static const char *
 read_destination(struct reader *rd, struct rule *p, const struct toml *v)
 {
-	const char *d;
+	const char *d = v->string, *from, *to;
 	int n = (int)glob_captures(p->source);
 
-	if (v->string[0] == '\0')
-		return fail(rd, v->line, "destination is empty");
 	/* SWS takes another host's name here and looks for its virtual host */
-	if (p->status == 0 && v->string[0] != '$' && (v->string[0] != '/' ||
-	    v->string[1] == '/'))
+	if (p->status == 0 && *d != '$' && (*d != '/' || d[1] == '/'))
 		return fail(rd, v->line, "destination has to begin with one /");
+	authority(d, &from, &to);
+	if (*d != '$' && *d != '/' && from == NULL)
+		return fail(rd, v->line, "destination has to begin with / or "
+		    "a scheme and ://");
 	for (d = v->string; *d != '\0'; d++) {
 		if ((unsigned char)*d < ' ' || *d == 0x7f)
 			return fail(rd, v->line, "a control character in "

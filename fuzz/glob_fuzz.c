@@ -162,6 +162,8 @@ expanded(struct glob *g, struct str path, const char *destination,
 
 	if (r == NULL)
 		abort();
+	if (inside)
+		query.n = 0;
 	if (read_destination(&rd, &p, &v) == NULL &&
 	    glob_match(g, path, cap) >= 0) {
 		n = expand(&p, cap, glob_captures(g), query, dst, sizeof dst);

@@ -128,7 +128,7 @@ add_rule(struct rules *r, struct list *l)
 	return p;
 }
 
-/* ---- fields ------------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------------------- */
 
 static bool
 alnum(int c)
@@ -286,7 +286,7 @@ rules_any_fields(const struct rules *r)
 	return r->nnames > 0;
 }
 
-/* ---- hosts -------------------------------------------------------------------- */
+/* ---- hosts -------------------------------------------------------------- */
 
 /* A Host field's or a rule's host without port, brackets and the dot behind
  * it. */
@@ -367,7 +367,7 @@ rules_cache(const struct rules *r, int64_t *capacity, int64_t *largest)
 	return r->cache;
 }
 
-/* ---- destinations ------------------------------------------------------------- */
+/* ---- destinations ------------------------------------------------------- */
 
 enum place { HOST, PATH, QUERY };
 
@@ -546,7 +546,7 @@ rules_rewrite(const struct rules *r, struct str path, char *dst, size_t cap,
 	return *n > 0 ? 200 : 414;
 }
 
-/* ---- reading ------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------ */
 
 struct reader {
 	struct rules *r;

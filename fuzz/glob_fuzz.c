@@ -29,7 +29,7 @@ copy(const char *p, size_t n)
 	return c;
 }
 
-/* ---- the second matcher ------------------------------------------------------- */
+/* ---- the second matcher ------------------------------------------------- */
 
 struct marks {
 	size_t from[GLOB_CAPTURES + 1], to[GLOB_CAPTURES + 1];
@@ -132,7 +132,7 @@ bounded(const struct glob *g, struct str s, size_t pattern)
 	must(g->rows <= pattern && g->last < NODES);
 }
 
-/* ---- destinations ------------------------------------------------------------- */
+/* ---- destinations ------------------------------------------------------- */
 
 static size_t
 count(const char *p, int c)

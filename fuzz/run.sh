@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - fuzz what reads bytes from clients, keys, configuration files and patterns.
+# run.sh - fuzz what reads bytes from clients, keys, files and patterns.
 #
 #	fuzz/run.sh [SECONDS]	each driver that long [600]; ends at a finding
 #	fuzz/run.sh replay	each input of the corpora once: part of the suite

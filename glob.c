@@ -519,7 +519,8 @@ step(struct walk *w)
 	glob_steps++;
 	switch (v->op) {
 	case LITERAL:
-		if (left < v->len || memcmp(p, w->g->text + v->off, v->len) != 0)
+		if (left < v->len ||
+		    memcmp(p, w->g->text + v->off, v->len) != 0)
 			return false;
 		w->at += v->len;
 		break;

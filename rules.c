@@ -154,7 +154,7 @@ ours(struct str name)
 	return false;
 }
 
-/* The number of a field's name, which line begins with; SITE_LINES: too many. */
+/* The number of the name that line begins with; SITE_LINES: too many. */
 static unsigned
 number(struct rules *r, const char *line, size_t n)
 {
@@ -816,7 +816,8 @@ read_hosts(struct reader *rd, const struct toml *t)
 		if (v[i] != NULL && v[i]->string[0] == '\0')
 			return fail(rd, v[i]->line, "%s is empty", v[i]->key);
 	if ((v[2] == NULL) != (v[3] == NULL))
-		return fail(rd, t->line, "tls-cert and tls-key belong together");
+		return fail(rd, t->line, "tls-cert and tls-key belong "
+		    "together");
 	if (r->nhosts == HOSTS_MAX)
 		return fail(rd, t->line, "more than %d", HOSTS_MAX);
 	if (r->host == NULL)
@@ -859,7 +860,8 @@ read_cache(struct reader *rd, const struct toml *t)
 		if (v[i] == NULL)
 			continue;
 		if (v[i]->integer < 0)
-			return fail(rd, v[i]->line, "%s is negative", v[i]->key);
+			return fail(rd, v[i]->line, "%s is negative",
+			    v[i]->key);
 		n[i] = v[i]->integer < most[i] ? v[i]->integer : most[i];
 	}
 	rd->r->cache = true;

@@ -29,6 +29,7 @@ path_files="$options fd.c http.c"
 tls_files=$options
 pem_files=$options
 toml_files=
+glob_files=
 h2_files="$options metrics.c fd.c http.c file.c list.c site.c"
 
 make_driver() {

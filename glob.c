@@ -68,7 +68,7 @@ struct glob {
 	struct node node[];
 };
 
-/* ---- characters ------------------------------------------------------------ */
+/* ---- characters --------------------------------------------------------- */
 
 /* The length of the character at p, and which one it is; bytes that are not
  * UTF-8 get numbers behind Unicode's. */
@@ -145,7 +145,7 @@ class_takes(const char *p, size_t n, uint32_t c)
 	return among(p, n, c) == 1;
 }
 
-/* ---- reading a pattern ------------------------------------------------------ */
+/* ---- reading a pattern -------------------------------------------------- */
 
 static struct {
 	struct node node[NODES];
@@ -439,7 +439,7 @@ glob_captures(const struct glob *g)
 	return g->groups < GLOB_CAPTURES ? g->groups + 1 : GLOB_CAPTURES;
 }
 
-/* ---- matching --------------------------------------------------------------- */
+/* ---- matching ----------------------------------------------------------- */
 
 /* What has been tried: bit row * (length + 1) + place.  There are not more rows
  * than bytes in the pattern. */
@@ -519,7 +519,8 @@ step(struct walk *w)
 	glob_steps++;
 	switch (v->op) {
 	case LITERAL:
-		if (left < v->len || memcmp(p, w->g->text + v->off, v->len) != 0)
+		if (left < v->len ||
+		    memcmp(p, w->g->text + v->off, v->len) != 0)
 			return false;
 		w->at += v->len;
 		break;

@@ -128,7 +128,7 @@ add_rule(struct rules *r, struct list *l)
 	return p;
 }
 
-/* ---- fields ------------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------------------- */
 
 static bool
 alnum(int c)
@@ -154,7 +154,7 @@ ours(struct str name)
 	return false;
 }
 
-/* The number of a field's name, which line begins with; SITE_LINES: too many. */
+/* The number of the name that line begins with; SITE_LINES: too many. */
 static unsigned
 number(struct rules *r, const char *line, size_t n)
 {
@@ -286,7 +286,7 @@ rules_any_fields(const struct rules *r)
 	return r->nnames > 0;
 }
 
-/* ---- hosts -------------------------------------------------------------------- */
+/* ---- hosts -------------------------------------------------------------- */
 
 /* A Host field's or a rule's host without port, brackets and the dot behind
  * it. */
@@ -367,7 +367,7 @@ rules_cache(const struct rules *r, int64_t *capacity, int64_t *largest)
 	return r->cache;
 }
 
-/* ---- destinations ------------------------------------------------------------- */
+/* ---- destinations ------------------------------------------------------- */
 
 enum place { HOST, PATH, QUERY };
 
@@ -546,7 +546,7 @@ rules_rewrite(const struct rules *r, struct str path, char *dst, size_t cap,
 	return *n > 0 ? 200 : 414;
 }
 
-/* ---- reading ------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------ */
 
 struct reader {
 	struct rules *r;
@@ -689,15 +689,16 @@ read_headers(struct reader *rd, const struct toml *t)
 static const char *
 read_destination(struct reader *rd, struct rule *p, const struct toml *v)
 {
-	const char *d;
+	const char *d = v->string, *from, *to;
 	int n = (int)glob_captures(p->source);
 
-	if (v->string[0] == '\0')
-		return fail(rd, v->line, "destination is empty");
 	/* SWS takes another host's name here and looks for its virtual host */
-	if (p->status == 0 && v->string[0] != '$' && (v->string[0] != '/' ||
-	    v->string[1] == '/'))
+	if (p->status == 0 && *d != '$' && (*d != '/' || d[1] == '/'))
 		return fail(rd, v->line, "destination has to begin with one /");
+	authority(d, &from, &to);
+	if (*d != '$' && *d != '/' && from == NULL)
+		return fail(rd, v->line, "destination has to begin with / or "
+		    "a scheme and ://");
 	for (d = v->string; *d != '\0'; d++) {
 		if ((unsigned char)*d < ' ' || *d == 0x7f)
 			return fail(rd, v->line, "a control character in "
@@ -815,7 +816,8 @@ read_hosts(struct reader *rd, const struct toml *t)
 		if (v[i] != NULL && v[i]->string[0] == '\0')
 			return fail(rd, v[i]->line, "%s is empty", v[i]->key);
 	if ((v[2] == NULL) != (v[3] == NULL))
-		return fail(rd, t->line, "tls-cert and tls-key belong together");
+		return fail(rd, t->line, "tls-cert and tls-key belong "
+		    "together");
 	if (r->nhosts == HOSTS_MAX)
 		return fail(rd, t->line, "more than %d", HOSTS_MAX);
 	if (r->host == NULL)
@@ -858,7 +860,8 @@ read_cache(struct reader *rd, const struct toml *t)
 		if (v[i] == NULL)
 			continue;
 		if (v[i]->integer < 0)
-			return fail(rd, v[i]->line, "%s is negative", v[i]->key);
+			return fail(rd, v[i]->line, "%s is negative",
+			    v[i]->key);
 		n[i] = v[i]->integer < most[i] ? v[i]->integer : most[i];
 	}
 	rd->r->cache = true;

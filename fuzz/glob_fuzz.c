@@ -29,7 +29,7 @@ copy(const char *p, size_t n)
 	return c;
 }
 
-/* ---- the second matcher ------------------------------------------------------- */
+/* ---- the second matcher ------------------------------------------------- */
 
 struct marks {
 	size_t from[GLOB_CAPTURES + 1], to[GLOB_CAPTURES + 1];
@@ -132,7 +132,7 @@ bounded(const struct glob *g, struct str s, size_t pattern)
 	must(g->rows <= pattern && g->last < NODES);
 }
 
-/* ---- destinations ------------------------------------------------------------- */
+/* ---- destinations ------------------------------------------------------- */
 
 static size_t
 count(const char *p, int c)
@@ -162,6 +162,8 @@ expanded(struct glob *g, struct str path, const char *destination,
 
 	if (r == NULL)
 		abort();
+	if (inside)
+		query.n = 0;
 	if (read_destination(&rd, &p, &v) == NULL &&
 	    glob_match(g, path, cap) >= 0) {
 		n = expand(&p, cap, glob_captures(g), query, dst, sizeof dst);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - fuzz what reads bytes from clients, keys and configuration files.
+# run.sh - fuzz what reads bytes from clients, keys, files and patterns.
 #
 #	fuzz/run.sh [SECONDS]	each driver that long [600]; ends at a finding
 #	fuzz/run.sh replay	each input of the corpora once: part of the suite
@@ -29,6 +29,7 @@ path_files="$options fd.c http.c"
 tls_files=$options
 pem_files=$options
 toml_files=
+glob_files=
 h2_files="$options metrics.c fd.c http.c file.c list.c site.c"
 
 make_driver() {
@@ -43,7 +44,7 @@ make_driver() {
 
 replay() {
 	bad=0
-	for d in http path h2 tls pem toml; do
+	for d in http path h2 tls pem toml glob; do
 		n=$(find "$here/corpus/$d" -type f | wc -l | tr -d ' ')
 		if ! command -v "$CLANG" >/dev/null; then
 			echo "FAIL ${d}_fuzz: $CLANG is not installed"
@@ -71,7 +72,7 @@ replay() {
 }
 
 fuzz() {
-	for d in http path h2 tls pem toml; do
+	for d in http path h2 tls pem toml glob; do
 		make_driver $d || {
 			cat "$work/${d}_fuzz.err"
 			return 1

@@ -53,7 +53,7 @@ copy(const char *p, size_t n)
 	return c;
 }
 
-/* ---- globs -------------------------------------------------------------------- */
+/* ---- globs -------------------------------------------------------------- */
 
 /* What a match gives: its captures, each in ( ), from $1 on. */
 static const struct {
@@ -562,7 +562,7 @@ pairs(void)
 	}
 }
 
-/* ---- rules -------------------------------------------------------------------- */
+/* ---- rules -------------------------------------------------------------- */
 
 static char told[256];		/* unknown keys */
 static char why_not[256];
@@ -673,8 +673,12 @@ errors(void)
 		    "4: redirects: kind has to be 301, 302, 307 or 308" },
 		{ D "destination = \"/b\"\nkind = \"301\"",
 		    "4: redirects: kind has to be a number" },
-		{ D "destination = \"\"\nkind = 301",
-		    "3: redirects: destination is empty" },
+		{ D "destination = \"\"\nkind = 301", "3: redirects: "
+		    "destination has to begin with / or a scheme and ://" },
+		{ D "destination = \"http$1://h/\"\nkind = 301", "3: redirects: "
+		    "destination has to begin with / or a scheme and ://" },
+		{ D "destination = \"b/$1\"\nkind = 301", "3: redirects: "
+		    "destination has to begin with / or a scheme and ://" },
 		{ D "destination = \"/\\r\\nx: y\"\nkind = 301",
 		    "3: redirects: a control character in destination" },
 		{ D "destination = \"/$1/$2\"\nkind = 301", "3: redirects: "

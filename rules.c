@@ -256,8 +256,8 @@ match(const struct rule *p, struct str path, struct str *cap)
 }
 
 void
-rules_fields(const struct rules *r, struct str path, int status,
-    void (*each)(void *arg, const char *line, size_t n), void *arg)
+rules_fields(const struct rules *r, struct str path, struct str other,
+    int status, void (*each)(void *arg, const char *line, size_t n), void *arg)
 {
 	struct str cap[GLOB_CAPTURES];
 	const struct line *found[SITE_LINES];
@@ -268,7 +268,8 @@ rules_fields(const struct rules *r, struct str path, int status,
 	/* from the last one: it wins */
 	for (p = r->headers.last; p != NULL && n < r->nnames; p = p->prev) {
 		if ((p->names & ~names) == 0 || !wanted(p, status) ||
-		    !match(p, path, cap))
+		    !(match(p, path, cap) || (other.n > 0 &&
+		    match(p, other, cap))))
 			continue;
 		for (i = p->nlines; i-- > 0; )
 			if ((names >> p->line[i].name & 1) == 0) {

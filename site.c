@@ -20,6 +20,7 @@ static const char allow[] = "allow: GET, HEAD, OPTIONS\r\n";
 
 enum {
 	PAGE_BYTES = 1 << 20,	/* of a page that is kept in memory */
+	PAGES_BYTES = 256 << 20,	/* the most a file's memory-cache gets */
 	LATER = -1,		/* no answer in this turn */
 	DONE = 0,		/* r is complete but for what finish() adds */
 };
@@ -165,7 +166,10 @@ site_init(unsigned files)
 		return why;
 	}
 	max_files = files;
-	rules_cache(conf.rules, &bytes, &largest);
+	/* as many of the largest as are wanted would be gigabytes for SWS's own
+	 * figures, which count entries */
+	if (rules_cache(conf.rules, &bytes, &largest) && bytes > PAGES_BYTES)
+		bytes = PAGES_BYTES;
 	file_init(max_files, (size_t)bytes, (size_t)largest);
 	site_close(&site);
 	site = s;
@@ -393,8 +397,18 @@ finish(const struct req *q, struct resp *r, struct str path)
 
 	if (conf.security_headers)
 		http_put(r, "%s%s", q->tls ? hsts : "", always);
-	if (rules_any_fields(conf.rules))
-		rules_fields(conf.rules, path, r->status, custom, r);
+	if (rules_any_fields(conf.rules)) {
+		/* an index file answers for its folder, under both names */
+		char both[2 * PATH_LEN];
+		int n = 0;
+
+		if (r->body.file != NULL && r->status < 400 && path.n > 0 &&
+		    path.p[path.n - 1] == '/')
+			n = snprintf(both, sizeof both, "%.*s%s", (int)path.n,
+			    path.p, conf.index.v[0]);
+		rules_fields(conf.rules, path, (struct str){ both,
+		    n < PATH_LEN ? (size_t)n : 0 }, r->status, custom, r);
+	}
 	if (r->head_only)
 		body_none(&r->body);
 	metrics_begin();

@@ -355,10 +355,11 @@ int rules_redirect(const struct rules *r, struct str host, struct str path,
 int rules_rewrite(const struct rules *r, struct str path, char *dst,
     size_t cap, size_t *n);
 /* Call each(arg, "name: value\r\n", n) for every custom field of an answer to
- * path with this status, in order; names are lower case, later ones replace
- * earlier ones of the same name before they get here. */
-void rules_fields(const struct rules *r, struct str path, int status,
-    void (*each)(void *arg, const char *line, size_t n), void *arg);
+ * path, or to `other` if that is not empty, with this status, in order; names
+ * are lower case, later ones replace earlier ones of the same name before they
+ * get here. */
+void rules_fields(const struct rules *r, struct str path, struct str other,
+    int status, void (*each)(void *arg, const char *line, size_t n), void *arg);
 /* Are there custom fields at all? */
 bool rules_any_fields(const struct rules *r);
 

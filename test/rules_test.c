@@ -1069,7 +1069,7 @@ headers(void)
 	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		k = 0;
 		fields[0] = '\0';
-		rules_fields(r, str(row[i].path), row[i].status, each, &k);
+		rules_fields(r, str(row[i].path), str(""), row[i].status, each, &k);
 		result(row[i].path, strcmp(fields, row[i].want) == 0,
 		    "%s, not %s", fields, row[i].want);
 	}
@@ -1081,7 +1081,7 @@ headers(void)
 		    why != NULL ? why : "fine");
 	}
 	k = 0;
-	rules_fields(r, str("/x.html"), 200, each, &k);
+	rules_fields(r, str("/"), str("/x.html"), 200, each, &k);
 	result("options", strcmp(fields, "x-b: two \t words|content-type: "
 	    "text/plain; charset=\303\244|x-a: option|x-new: value|empty: |")
 	    == 0, "%s", fields);

@@ -467,6 +467,12 @@ judge(const char *cred, size_t n, uint64_t from)
 	return verdict;
 }
 
+int64_t
+auth_wait(void)
+{
+	return log_turn < rest ? (rest - log_turn + 999) / 1000 : 0;
+}
+
 int
 auth_check(struct str v, const struct sockaddr *peer)
 {
@@ -487,6 +493,12 @@ auth_check(struct str v, const struct sockaddr *peer)
 
 #else
 const bool auth_there = false;
+
+int64_t
+auth_wait(void)
+{
+	return 0;
+}
 
 const char *
 auth_add(const char *entry)

@@ -76,6 +76,7 @@ struct conn {
 static struct conn *conns;	/* nconns slots */
 static unsigned nconns, nused;
 static struct conn *free_list, *dead_list, *again_list;
+static bool hurry;		/* one of again_list can go on at once */
 static struct {
 	struct conn *first, *last;
 } queue[NSTATES];
@@ -135,11 +136,13 @@ move(struct conn *c, enum conn_state s)
 	queue[s].last = c;
 }
 
-/* Run c in the next turn, whatever its socket says. */
+/* Run c in the next turn, whatever its socket says; that one may wait a little
+ * if all that c needs is an answer that takes its time. */
 static void
-again(struct conn *c)
+again(struct conn *c, bool patient)
 {
 	c->again = true;
+	hurry |= !patient;
 	c->link = again_list;
 	again_list = c;
 }
@@ -832,7 +835,7 @@ run(struct conn *c, unsigned bits, int error)
 {
 	struct window w;
 	int64_t budget = BUDGET;
-	bool drained = (bits & FD_READ) == 0, worked = false;
+	bool drained = (bits & FD_READ) == 0, worked = false, patient;
 	enum flushed f;
 	unsigned char *p;
 
@@ -875,12 +878,13 @@ run(struct conn *c, unsigned bits, int error)
 	settle(c, w, worked);
 	if (c->state == CONN_DEAD)
 		return;
-	if (f == SENT && c->h2 != NULL && h2_later(c->h2)) {
+	patient = c->waiting;
+	if (f == SENT && c->h2 != NULL && h2_later(c->h2, &patient)) {
 		ours(c);
 		f = SPENT;
 	}
 	if (f == SPENT)
-		again(c);
+		again(c, patient);
 }
 
 static void
@@ -898,6 +902,7 @@ serve_again(void)
 	struct conn *c, *list = again_list, *next;
 
 	again_list = NULL;
+	hurry = false;
 	for (c = list; c != NULL; c = next) {
 		next = c->link;
 		c->again = false;
@@ -1069,8 +1074,10 @@ until_due(int64_t ms)
 	int64_t due = INT64_MAX, left;
 	enum conn_state s;
 
-	if (again_list != NULL)
+	if (again_list != NULL && hurry)
 		return 0;
+	if (again_list != NULL)
+		due = log_ms + auth_wait();
 	for (s = CONN_HEAD; s <= CONN_LINGER; s++)
 		for (c = queue[s].first; c != NULL; c = c->next) {
 			if (c->deadline < due)

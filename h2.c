@@ -840,8 +840,9 @@ h2_streams(const struct h2 *h)
 }
 
 bool
-h2_later(const struct h2 *h)
+h2_later(const struct h2 *h, bool *patient)
 {
+	*patient = h->ndeferred == 0;
 	return h->list[S_LATER].n > 0 || h->ndeferred > 0;
 }
 
@@ -967,9 +968,9 @@ h2_streams(const struct h2 *h)
 }
 
 bool
-h2_later(const struct h2 *h)
+h2_later(const struct h2 *h, bool *patient)
 {
-	(void)h;
+	(void)h, (void)patient;
 	return false;
 }
 

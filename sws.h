@@ -282,6 +282,8 @@ void auth_turn(void);
  * the turn's hash is spent, ask again in the next one.  AUTH_FLOOD: too many
  * wrong ones from there. */
 enum { AUTH_OK, AUTH_WRONG, AUTH_LATER, AUTH_FLOOD };
+/* After AUTH_LATER: how many ms it makes no sense to ask again. */
+int64_t auth_wait(void);
 int auth_check(struct str v, const struct sockaddr *peer);
 
 /* ---- glob.c: patterns of paths ------------------------------------------- */
@@ -611,8 +613,9 @@ ssize_t h2_output(struct h2 *h, void *dst, size_t cap);
 bool h2_wants_input(const struct h2 *h);
 /* Streams that wait for something of ours: an answer or the rest of it. */
 unsigned h2_streams(const struct h2 *h);
-/* Does one of them wait for the next turn, rather than for the client? */
-bool h2_later(const struct h2 *h);
+/* Does one of them wait for the next turn, rather than for the client?  *patient:
+ * only for an answer that site_answer put off. */
+bool h2_later(const struct h2 *h, bool *patient);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
  * asked for an echo, so that what it sent before is served; called again, the
  * echo is not waited for. */

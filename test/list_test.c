@@ -86,6 +86,8 @@ log_syslog(void)
 {
 }
 
+int64_t log_ms;
+
 bool
 file_is_never(const struct stat *st)
 {

@@ -951,9 +951,13 @@ static int
 lower_names(struct names *n, const char *option)
 {
 	unsigned i;
+	size_t all = 0;
 	char *copy, *p;
 
 	for (i = 0; i < n->n; i++) {
+		all += strlen(n->v[i]) + 2;
+		if (all > CORS_NAMES - 64)
+			return bad("--%s: too long", option);
 		if (!is_token(n->v[i]))
 			return bad("--%s \"%s\": not the name of a field",
 			    option, n->v[i]);

@@ -357,7 +357,8 @@ take_out(struct resp *r, const char *name, size_t n)
 
 	for (; p < end; p = next) {
 		next = (char *)memchr(p, '\n', (size_t)(end - p)) + 1;
-		if (p[n] != ':' || memcmp(p, name, n) != 0)
+		if ((size_t)(next - p) <= n || p[n] != ':' ||
+		    memcmp(p, name, n) != 0)
 			continue;
 		memmove(p, next, (size_t)(end - next));
 		r->n -= (size_t)(next - p);
@@ -530,7 +531,7 @@ add_slash(const struct req *q, struct resp *r, const char *path, size_t len)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@";
-	char loc[RESP_FIELDS - 512];
+	char loc[LOCATION - 16];
 	size_t n = 0, i;
 
 	loc[n++] = '/';
@@ -573,8 +574,6 @@ to_https(const struct req *q, struct resp *r)
 			break;
 	if (i == conf.https_from.n)
 		return 400;
-	if (q->path.len + q->query.len > RESP_FIELDS - 1024)
-		return 414;
 	if (https_port != 443)
 		snprintf(port, sizeof port, ":%u", https_port);
 	http_put(r, "location: https://%.255s%s%s%.*s%s%.*s\r\n",
@@ -791,7 +790,7 @@ gate(const struct req *q, struct resp *r)
 static int
 answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 {
-	char target[RESP_FIELDS / 4];
+	char target[LOCATION / 2];
 	const struct vhost *v;
 	size_t n;
 	int status = gate(q, r);

@@ -41,11 +41,12 @@ enum {
 	RETRY_MS = 250,		/* accept again after EMFILE and its kin */
 	LOGLINE = 4096,		/* PIPE_BUF: a line is written whole or not */
 	PATH_LEN = 4096,	/* decoded path below the root, with its NUL */
-	RESP_FIELDS = 8192,	/* response fields: half for the answer's own,
-				   of which Location is refused when it does
-				   not fit, half for those of the site */
+	RESP_FIELDS = 16384,	/* response fields: LOCATION, SITE_FIELDS, CORS
+				   and 2 KiB for all others */
+	LOCATION = 8704,	/* of a request's target, with scheme and host */
 	SITE_FIELDS = 4096,	/* all custom fields together, and ... */
 	SITE_LINES = 24,	/* ... how many lines; checked at start */
+	CORS_NAMES = 1024,	/* a list of field names; checked at start */
 	RANGES_MAX = 10,	/* parts of a multipart/byteranges answer */
 	RANGES_ASKED = 100,	/* more than this many are not even sorted */
 	CACHE_FILES = 1024,	/* resources remembered */

@@ -814,8 +814,11 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 		http_put(r, "location: %s\r\n", target);
 		return status;
 	}
-	if (rules_rewrite(conf.rules, (struct str){ path, *len }, target,
-	    sizeof target, &n)) {
+	status = rules_rewrite(conf.rules, (struct str){ path, *len }, target,
+	    sizeof target, &n);
+	if (status == 414)
+		return status;
+	if (status != 0) {
 		status = file_path((struct str){ target, n }, path + 1, &n);
 		if (status != 0)
 			return status;

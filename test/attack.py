@@ -90,5 +90,18 @@ def fields_fit():
             'n' * 500 for i in range(16))), 'sws: %s: too long' % option)
 
 
+def rewrites():
+    d = tmpdir('root')
+    put(d + '/index.html', 'index')
+    s = start(d, toml='[[advanced.rewrites]]\nsource = "/a/**"\n'
+              'destination = "/x/$0"\n'
+              '[[advanced.rewrites]]\nsource = "/b/{*}"\n'
+              'destination = "/x/%$1"\n')
+    # each ^ takes three bytes of the new target
+    equal('rewrites: too long', get(s, '/a/' + '^' * 2000).status, 414)
+    equal('rewrites: a bad target', get(s, '/b/zz').status, 400)
+    end('rewrites', s)
+
+
 if __name__ == '__main__':
-    run([fields_fit])
+    run([fields_fit, rewrites])

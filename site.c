@@ -792,20 +792,22 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 {
 	char target[LOCATION / 2];
 	const struct vhost *v;
-	size_t n;
-	int status = gate(q, r);
+	size_t n = 0;
+	int status, bad;
 
+	/* first of all: fields of the site go by the path, whatever comes */
+	bad = file_path((struct str){ q->base + q->path.off, q->path.len },
+	    path + 1, &n);
+	*len = n + 1;
+	status = gate(q, r);
 	if (status != 200)
 		return status;
 	if (conf.maintenance) {
 		http_put(r, "retry-after: 300\r\n");
 		return (int)conf.maintenance_status;
 	}
-	status = file_path((struct str){ q->base + q->path.off, q->path.len },
-	    path + 1, &n);
-	if (status != 0)
-		return status;
-	*len = n + 1;
+	if (bad != 0)
+		return bad;
 	status = rules_redirect(conf.rules, host_of(q),
 	    (struct str){ path, *len }, query_of(q), target, sizeof target);
 	if (status == 414)
@@ -835,7 +837,7 @@ site_answer(const struct req *q, struct resp *r)
 {
 	char path[PATH_LEN + 1] = "/";
 	struct file *f = NULL;
-	size_t len = 0;
+	size_t len;
 	int root, status;
 
 	follow_root();
@@ -864,7 +866,7 @@ site_error(const struct req *q, struct resp *r, int status)
 	begin(q, r);
 	r->close = true;
 	page_answer(r, site.root, status, NULL);
-	finish(q, r, (struct str){ "", 0 });
+	finish(q, r, (struct str){ "/", 1 });
 }
 
 void

@@ -8,6 +8,9 @@ from lib import Server, check, equal, get, parse_responses, put, read_all, \
 CURL = ['curl', '-s', '--http2-prior-knowledge', '--max-time',
         str(int(20 * SLOW))]
 
+# pw, at the lowest cost
+HASH = '$2b$04$Eh5kAGTIZcBUTZUWzNPWuezCvPSgZ4yNO7KFMTlJA7qSdGKx9eMoO'
+
 
 def start(root, *args, toml=None, **kw):
     """A server; .toml is the path of its configuration file, if it has one."""
@@ -90,6 +93,35 @@ def fields_fit():
             'n' * 500 for i in range(16))), 'sws: %s: too long' % option)
 
 
+def fields_everywhere():
+    """Fields of a path are there before anyone has looked at the path."""
+    d = tmpdir('root')
+    put(d + '/index.html', 'index')
+    rules = '[[advanced.headers]]\nsource = "/**"\nheaders = { x-a = "1" }\n' \
+        '[[advanced.headers]]\nsource = "/p/**"\nheaders = { x-b = "1" }\n'
+    s = start(d, '--health', '--metrics', '--cors-allow-origins=https://a',
+              toml=rules)
+    for method, path, status in (
+            ('GET', '/health', 200), ('GET', '/metrics', 200),
+            ('POST', '/p/', 405), ('NEW', '/p/', 501), ('OPTIONS', '*', 204),
+            ('GET', '/p/.x', 404), ('GET', '/p/%zz', 400), ('GET', '/p/\\', 400)):
+        r = get(s, path, method=method)
+        equal('fields of %s %s' % (method, path), (r.status, r.get('x-a'),
+              r.get('x-b')), (status, '1', '1' if path in ('/p/', '/p/.x')
+                              else None))
+    r = get(s, '/p/', 'Origin: https://b\r\n')
+    equal('fields of 403', (r.status, r.get('x-a'), r.get('x-b')),
+          (403, '1', '1'))
+    end('fields of all', s)
+    for args, status in (['--basic-auth', 'u:' + HASH], 401), \
+            (['--maintenance-mode'], 503):
+        s = start(d, *args, toml=rules)
+        r = get(s, '/p/')
+        equal('fields of %d' % status, (r.status, r.get('x-a'), r.get('x-b')),
+              (status, '1', '1'))
+        end('fields of %d' % status, s)
+
+
 def rewrites():
     d = tmpdir('root')
     put(d + '/index.html', 'index')
@@ -104,4 +136,4 @@ def rewrites():
 
 
 if __name__ == '__main__':
-    run([fields_fit, rewrites])
+    run([fields_fit, fields_everywhere, rewrites])

@@ -135,5 +135,87 @@ def rewrites():
     end('rewrites', s)
 
 
+# ---- passwords ---------------------------------------------------------------
+
+def login(user, path='/'):
+    return ('GET %s HTTP/1.1\r\nHost: a\r\nAuthorization: Basic %s\r\n\r\n' % (
+        path, base64.b64encode(user.encode()).decode())).encode()
+
+
+def cost(n):
+    """A hash of nothing we know, that takes as long as one of cost n."""
+    return 'u:' + HASH.replace('$04$', '$%02d$' % n)
+
+
+def statuses(s, n, seconds=10):
+    data, _ = read_all(s, seconds, lambda d: len(parse_responses(d)[0]) >= n)
+    return [r.status for r in parse_responses(data)[0]]
+
+
+def cpu(s):
+    with open('/proc/%d/stat' % s.proc.pid) as f:
+        return sum(map(int, f.read().rpartition(')')[2].split()[11:13])) / \
+            os.sysconf('SC_CLK_TCK')
+
+
+def pipelined_logins():
+    """What waits keeps its order, and nothing behind it is lost."""
+    d = tmpdir('root')
+    put(d + '/index.html', 'x')
+    s = start(d, '--basic-auth', 'u:' + HASH)
+    for what, last in ('open', b''), ('half closed', None):
+        k = s.connect()
+        want, data = [], b''
+        for i in range(20):
+            data += login('u:pw' if i % 3 else 'u:%s%d' % (what, i // 7),
+                          '/' if i % 2 else '/none')
+            want.append((200 if i % 2 else 404) if i % 3 else 401)
+        k.sendall(data)
+        if last is None:
+            k.shutdown(socket.SHUT_WR)
+        equal('pipelined logins: ' + what, statuses(k, 20), want)
+        k.close()
+    # and those that nobody waits for any more
+    k = [s.connect() for i in range(5)]
+    for i, c in enumerate(k):
+        c.sendall(login('u:gone%d' % i))
+        c.close()
+    equal('pipelined logins: after some who went', get(s, '/', login(
+        'u:pw').decode().split('\r\n')[2] + '\r\n').status, 200)
+    end('pipelined logins', s)
+
+
+def login_flood():
+    """A crowd of addresses: few wait, the rest is told to go, and waiting
+    takes no time of the processor."""
+    d = tmpdir('root')
+    put(d + '/index.html', 'x')
+    s = start(d, '--basic-auth', cost(6), '--health', host='0.0.0.0')
+    socks = []
+    for i in range(240):
+        k = socket.create_connection(('127.0.0.1', s.port), 10 * SLOW,
+                                     ('127.0.1.%d' % (i % 240 + 1), 0))
+        socks.append(k)
+    for i, k in enumerate(socks):
+        k.sendall(login('u:%d' % i))
+    equal('login flood: others are served', get(s, '/health').status, 200)
+    got = [statuses(k, 1, 20) for k in socks]
+    check('login flood: all are answered', all(g in ([401], [429])
+                                               for g in got), got)
+    check('login flood: many are sent away', got.count([429]) > 100, got)
+    end('login flood', s)
+    s = start(d, '--basic-auth', cost(11))
+    k = s.connect()
+    k.sendall(b''.join(login('u:%d' % i) for i in range(8)))
+    before, began = cpu(s), time.time()
+    check('waiting logins: over HTTP/2',
+          '401' in h2(s, '/', '-u', 'u:h2').partition('\r\n')[0])
+    equal('waiting logins', statuses(k, 8, 30), [401] * 8)
+    used, took = cpu(s) - before, time.time() - began
+    check('waiting logins: they take a quarter of the time',
+          used < took / 2 + 0.1, '%.2f s of %.2f' % (used, took))
+    end('waiting logins', s)
+
+
 if __name__ == '__main__':
-    run([fields_fit, fields_everywhere, rewrites])
+    run([fields_fit, fields_everywhere, rewrites, pipelined_logins, login_flood])

@@ -85,6 +85,7 @@ static unsigned nlisteners;
 static bool accepting = true;	/* false once conn_stop was called */
 static int64_t accept_after;	/* not before this log_ms; 0 = any time */
 static bool draining;
+static bool hurry;		/* one of the again list can go on at once */
 static int64_t idle_since;
 static int64_t park_at;		/* when park() has something to do; 0 = never */
 
@@ -93,6 +94,7 @@ static char out[OUTBUF];
 static size_t nout;
 static struct resp resp;
 
+enum { NAP_MS = 4 };		/* between looks at answers that come later */
 enum { SOURCE_ROOM = 8192 };	/* what body_read() needs for a source */
 enum { TLS_RECORD = 22 };	/* RFC 5246 6.2.1: a handshake's first byte */
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
@@ -135,10 +137,11 @@ move(struct conn *c, enum conn_state s)
 	queue[s].last = c;
 }
 
-/* Run c in the next turn, whatever its socket says. */
+/* Run c in the next turn, whatever its socket says; `soon`: now. */
 static void
-again(struct conn *c)
+again(struct conn *c, bool soon)
 {
+	hurry |= soon;
 	c->again = true;
 	c->link = again_list;
 	again_list = c;
@@ -877,10 +880,10 @@ run(struct conn *c, unsigned bits, int error)
 		return;
 	if (f == SENT && c->h2 != NULL && h2_later(c->h2)) {
 		ours(c);
-		f = SPENT;
+		again(c, h2_makes(c->h2));
+	} else if (f == SPENT) {
+		again(c, !c->waiting);
 	}
-	if (f == SPENT)
-		again(c);
 }
 
 static void
@@ -898,6 +901,7 @@ serve_again(void)
 	struct conn *c, *list = again_list, *next;
 
 	again_list = NULL;
+	hurry = false;
 	for (c = list; c != NULL; c = next) {
 		next = c->link;
 		c->again = false;
@@ -1069,8 +1073,10 @@ until_due(int64_t ms)
 	int64_t due = INT64_MAX, left;
 	enum conn_state s;
 
-	if (again_list != NULL)
+	if (again_list != NULL && hurry)
 		return 0;
+	if (again_list != NULL)
+		due = log_ms + NAP_MS;
 	for (s = CONN_HEAD; s <= CONN_LINGER; s++)
 		for (c = queue[s].first; c != NULL; c = c->next) {
 			if (c->deadline < due)

@@ -845,6 +845,12 @@ h2_later(const struct h2 *h)
 	return h->list[S_LATER].n > 0 || h->ndeferred > 0;
 }
 
+bool
+h2_makes(const struct h2 *h)
+{
+	return h->ndeferred > 0;
+}
+
 void
 h2_drain(struct h2 *h)
 {
@@ -968,6 +974,13 @@ h2_streams(const struct h2 *h)
 
 bool
 h2_later(const struct h2 *h)
+{
+	(void)h;
+	return false;
+}
+
+bool
+h2_makes(const struct h2 *h)
 {
 	(void)h;
 	return false;

@@ -610,6 +610,8 @@ bool h2_wants_input(const struct h2 *h);
 unsigned h2_streams(const struct h2 *h);
 /* Does one of them wait for the next turn, rather than for the client? */
 bool h2_later(const struct h2 *h);
+/* And is it one whose content goes on then, so that the turn is to come soon? */
+bool h2_makes(const struct h2 *h);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
  * asked for an echo, so that what it sent before is served; called again, the
  * echo is not waited for. */

@@ -34,7 +34,7 @@ enum step { TOP, COLLECT, TABLE, ROWS, BOTTOM, DONE };
 struct list {
 	struct source source;	/* first: they are one pointer */
 	DIR *dir;		/* owned */
-	int root;		/* the caller's */
+	int root;		/* owned: to follow links; or -1 */
 	unsigned format, order;
 	enum step step;
 	unsigned budget;	/* what this call may still look at */
@@ -712,6 +712,8 @@ list_end(struct source *s)
 	struct list *l = (struct list *)s;
 
 	closedir(l->dir);
+	if (l->root >= 0)
+		close(l->root);
 	forget(l);
 	free(l);
 }
@@ -742,11 +744,12 @@ list_open(int root, const char *path, unsigned format, unsigned order)
 		errno = e;
 		return NULL;
 	}
+	/* the caller's may be closed by a reload before this is over */
+	l->root = conf.symlinks ? fcntl(root, F_DUPFD_CLOEXEC, 3) : -1;
 	if (n > 0)
 		l->path[n] = '/';
 	l->source.read = list_read;
 	l->source.end = list_end;
-	l->root = root;
 	l->format = format;
 	l->order = order;
 	return &l->source;

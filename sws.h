@@ -566,7 +566,7 @@ enum { LIST_HTML, LIST_JSON };
 /* The listing of the directory `path` (decoded, "" or "a/b/"; "a/b" when it was
  * asked for without its slash) below root, in order 0-5 (name, time, size; up,
  * down) or 6 (none asked: by name); conf.hidden and conf.symlinks say what is
- * in it.  It holds a descriptor.  NULL with errno. */
+ * in it.  It holds a descriptor, two with conf.symlinks.  NULL with errno. */
 struct source *list_open(int root, const char *path, unsigned format,
     unsigned order);
 /* The order that a query asks for: its first "sort=", 0-6, as SWS has it; else

@@ -1,7 +1,7 @@
 """What hostile clients and odd configurations try; it has to end in an answer.
 
 Every server here has to end with status 0 and without a word of a sanitizer."""
-import base64, os, re, signal, socket, subprocess, time
+import base64, os, re, signal, socket, struct, subprocess, time
 from lib import Server, check, equal, get, parse_responses, put, read_all, \
     run, skip, spawn, tmpdir, SLOW, SWS
 
@@ -53,6 +53,70 @@ def h2(s, path, *args):
                         'http://127.0.0.1:%d%s' % (s.port, path)],
                        stdout=subprocess.PIPE)
     return p.stdout.partition(b'\r\n\r\n')[0].decode('latin-1') + '\r\n'
+
+
+class H2:
+    """Frames, and a window of our own for each stream."""
+
+    def __init__(self, s, window=65535):
+        self.s, self.buf, self.data, self.over = s.connect(), b'', {}, {}
+        self.s.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + self.frame(
+            4, 0, 0, struct.pack('>HI', 4, window)) + self.frame(
+                8, 0, 0, struct.pack('>I', 1 << 30)))
+
+    @staticmethod
+    def frame(kind, flags, sid, payload=b''):
+        return struct.pack('>I', len(payload))[1:] + struct.pack(
+            '>BBI', kind, flags, sid) + payload
+
+    def ask(self, sid, path, method=b'\x82', fields=()):
+        """method: a field of HPACK; 0x82 is GET."""
+        block = method + b'\x86\x04' + bytes([len(path)]) + path.encode() + \
+            b'\x01\x01a'
+        for n, v in fields:
+            block += bytes([0, len(n)]) + n.encode() + bytes([len(v)]) + \
+                v.encode()
+        self.data.setdefault(sid, b'')
+        self.s.sendall(self.frame(1, 5, sid, block))
+
+    def more(self, sid, n):
+        self.s.sendall(self.frame(8, 0, sid, struct.pack('>I', n)))
+
+    def reset(self, sid):
+        self.s.sendall(self.frame(3, 0, sid, struct.pack('>I', 8)))
+
+    def read(self, good, seconds=10):
+        """Take frames until good() or time is up.  .data of each stream;
+        .over: how it ended, a frame's kind; of 0, the connection."""
+        last = time.time() + seconds * SLOW
+        while not good():
+            if 0 in self.over or time.time() > last:
+                return False
+            self.s.settimeout(max(0.01, last - time.time()))
+            try:
+                got = self.s.recv(262144)
+            except socket.timeout:
+                return False
+            except OSError:
+                got = b''
+            if not got:
+                self.over[0] = 'closed'
+            self.buf += got
+            while len(self.buf) >= 9:
+                n = int.from_bytes(self.buf[:3], 'big')
+                if len(self.buf) < 9 + n:
+                    break
+                kind, flags, sid = struct.unpack('>BBI', self.buf[3:9])
+                if kind == 0:
+                    self.data[sid] = self.data.get(sid, b'') + self.buf[9:9 + n]
+                if kind == 6 and not flags & 1:
+                    self.s.sendall(self.frame(6, 1, 0, self.buf[9:9 + n]))
+                if kind == 3 or (kind < 2 and flags & 1):
+                    self.over[sid] = kind
+                if kind == 7:
+                    self.over['goaway'] = True
+                self.buf = self.buf[9 + n:]
+        return True
 
 
 # ---- fields ------------------------------------------------------------------
@@ -217,5 +281,47 @@ def login_flood():
     end('waiting logins', s)
 
 
+# ---- listings ----------------------------------------------------------------
+
+def folder(n, links=0):
+    d = tmpdir('root')
+    os.makedirs(d + '/l')
+    for i in range(n):
+        os.close(os.open('%s/l/f%05d' % (d, i), os.O_CREAT | os.O_WRONLY))
+    for i in range(links):
+        os.symlink('f00000', '%s/l/s%05d' % (d, i))
+    return d
+
+
+def reload(s, text):
+    """Give s a field x-turn: TEXT on everything, by SIGHUP."""
+    with open(s.toml) as f:
+        old = re.sub(r'(?s)# turn.*', '', f.read())
+    put(s.toml, old + '# turn\n[[advanced.headers]]\nsource = "**"\n'
+        'headers = { x-turn = "%s" }\n' % text)
+    s.proc.send_signal(signal.SIGHUP)
+    return until(lambda: get(s, '/').get('x-turn') == text)
+
+
+def listing_reload():
+    """A listing that began before a reload goes on below its own root."""
+    n, links = 10050, 3000
+    d, other = folder(n, links), tmpdir('other')
+    s = start(d, '-z', '--follow-symlinks', '--directory-listing-format=json',
+              toml='[[advanced.virtual-hosts]]\nhost = "b"\nroot = "%s"\n' %
+              other)
+    c = H2(s)
+    c.ask(1, '/l/')
+    c.read(lambda: len(c.data[1]) > 60000)
+    check('listing: reload', reload(s, '1'))
+    c.more(1, 1 << 28)
+    c.read(lambda: 1 in c.over, 30)
+    equal('listing: all of it, and a reload meanwhile', [
+        c.data[1].count(b'"name":"' + x) for x in (b'f', b's')], [n, links])
+    c.s.close()
+    end('listing: reload', s)
+
+
 if __name__ == '__main__':
-    run([fields_fit, fields_everywhere, rewrites, pipelined_logins, login_flood])
+    run([fields_fit, fields_everywhere, rewrites, pipelined_logins, login_flood,
+         listing_reload])

@@ -95,7 +95,6 @@ static size_t nout;
 static struct resp resp;
 
 enum { NAP_MS = 4 };		/* between looks at answers that come later */
-enum { SOURCE_ROOM = 8192 };	/* what body_read() needs for a source */
 enum { TLS_RECORD = 22 };	/* RFC 5246 6.2.1: a handshake's first byte */
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
 enum { PREFACE = sizeof preface - 1 };
@@ -401,29 +400,26 @@ cut(struct conn *c)
 	conn_kill(c, "content could not be made");
 }
 
-/* Let a source fill out, once a run since that takes time: the price leaves
+/* Let a source say more, once a run since that takes time: the price leaves
  * enough to send what it said.  False: c is dead. */
 static bool
 make(struct conn *c, int64_t *budget)
 {
-	off_t before;
+	off_t before = c->body.off;
 	ssize_t k;
 
 	if (*budget <= OUTBUF)
 		return true;
 	*budget -= BUDGET - OUTBUF;
-	while (c->body.len > 0 && sizeof out - nout >= SOURCE_ROOM) {
-		before = c->body.off;
-		k = body_read(&c->body, out + nout, sizeof out - nout);
-		if (k == SOURCE_LATER)
-			break;
-		if (k < 0) {
-			cut(c);
-			return false;
-		}
-		nout += (size_t)k;
-		c->head_left += k - (c->body.off - before);
+	k = body_read(&c->body, out + nout, sizeof out - nout);
+	if (k == SOURCE_LATER)
+		return true;
+	if (k < 0) {
+		cut(c);
+		return false;
 	}
+	nout += (size_t)k;
+	c->head_left += k - (c->body.off - before);
 	return true;
 }
 

@@ -60,7 +60,8 @@ enum {
 	GLOB_MAX = 512,		/* bytes of a pattern */
 	GLOB_CAPTURES = 10,	/* $0 to $9 */
 	LIST_SORTED = 10000,	/* entries a listing keeps to sort; a longer one
-				   comes as the folder yields it */
+				   comes as the folder yields it, and so does */
+	LIST_BYTES = 32 << 20,	/* any while all together keep this much */
 	SECRETS = 64,		/* credentials remembered, right and wrong */
 	INDEX_MAX = 8,		/* names in --index-files */
 	H2_STREAMS = 100,	/* of one connection: MAX_CONCURRENT_STREAMS */

@@ -322,6 +322,101 @@ def listing_reload():
     end('listing: reload', s)
 
 
+def listing_crowd():
+    """Many listings at a time: what they hold is bounded, all get theirs, and
+    in the end nothing is held any more."""
+    n = 4990
+    d = folder(0)
+    for i in range(n):
+        put('%s/l/%04d%s' % (d, i, 'n' * 200))
+    put(d + '/x.txt', 'x')
+    s = start(d, '-z', '--drain-timeout=60')
+    base = s.fds()
+    crowd = [H2(s, 30000) for i in range(5)]
+    for c in crowd:
+        for sid in range(1, 200, 2):
+            c.ask(sid, '/l/')
+    check('crowd: listings are under way', all([c.read(
+        lambda: sum(len(v) > 29000 for v in c.data.values()) >= 8, 30)
+        for c in crowd]))
+    fds = s.fds() - base
+    check('crowd: descriptors', fds <= len(crowd) * 9, fds)
+    equal('crowd: others are served', get(s, '/x.txt').body, b'x')
+    r = get(s, '/l/', timeout=30)
+    check('crowd: not sorted, but complete', b'<caption>Not sorted' in r.body and
+          b'?sort=' not in r.body and r.complete and
+          r.body.count(b'<tr><td>') == n + 1, r.body[:2000])
+    # some are reset, some get what they want, some just go
+    for sid in range(1, 200, 2):
+        crowd[0].reset(sid)
+    crowd[0].ask(201, '/x.txt')
+    check('crowd: after resets', crowd[0].read(lambda: 201 in crowd[0].over),
+          crowd[0].over)
+    crowd[1].more(1, 1 << 28)
+    check('crowd: one of many is complete', crowd[1].read(
+        lambda: crowd[1].over.get(1) == 0, 30) and
+        crowd[1].data[1].count(b'<tr><td>') == n + 1)
+    for c in crowd:
+        c.s.close()
+    check('crowd: descriptors come back', until(lambda: s.fds() == base),
+          s.fds())
+    r = get(s, '/l/', timeout=30)
+    check('crowd: sorted again', b'aria-sort' in r.body and
+          r.body.count(b'<tr><td>') == n + 1)
+    # and one that the end of the server finds half-way
+    c, k = H2(s, 30000), s.connect()
+    c.ask(1, '/l/')
+    c.read(lambda: len(c.data[1]) > 29000)
+    k.sendall(b'GET /l/ HTTP/1.1\r\nHost: a\r\n\r\n')
+    first = k.recv(1000)
+    s.proc.send_signal(signal.SIGTERM)
+    check('crowd: GOAWAY', c.read(lambda: 'goaway' in c.over))
+    c.more(1, 1 << 28)
+    check('crowd: a listing is finished after TERM', c.read(
+        lambda: c.over.get(1) == 0, 30) and
+        c.data[1].count(b'<tr><td>') == n + 1, c.over)
+    data, how = read_all(k, 30)
+    r = parse_responses(first + data)[0]
+    check('crowd: and over HTTP/1.1', r and r[0].complete and how == 'eof', how)
+    end('crowd', s)
+
+
+def listing_forms():
+    """HEAD, OPTIONS, ranges, conditions, HTTP/1.0: never more bytes than were
+    promised, and the next answer is the next one's."""
+    d = folder(5)
+    put(d + '/x.txt', 'x')
+    s = start(d, '-z')
+    more = b'Range: bytes=0-1\r\nIf-None-Match: *\r\n'
+    k = s.connect()
+    k.sendall(b''.join(m + b' /l/ HTTP/1.1\r\nHost: a\r\n' + more + b'\r\n'
+                       for m in (b'HEAD', b'OPTIONS', b'GET', b'HEAD')) +
+              b'GET /x.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    data, how = read_all(k, 10)
+    r, rest = parse_responses(data, ('HEAD', 'OPTIONS', 'GET', 'HEAD', 'GET'))
+    equal('forms: pipelined', ([x.status for x in r], rest, r[-1].body),
+          ([200, 204, 200, 200, 200], b'', b'x'))
+    equal('forms: HEAD and GET have the same fields', *[
+        [f for f in r[i].fields if f[0] != 'date'] for i in (0, 2)])
+    for method in 'GET', 'HEAD':
+        k = s.connect()
+        k.sendall(method.encode() + b' /l/ HTTP/1.0\r\nConnection: keep-alive'
+                  b'\r\n\r\nGET /x.txt HTTP/1.0\r\n\r\n')
+        data, how = read_all(k, 10)
+        head, _, body = data.partition(b'\r\n\r\n')
+        check('forms: HTTP/1.0 ' + method, how == 'eof' and
+              b'transfer-encoding' not in head and b'connection: close' in head
+              and body.endswith(b'</html>\n' if method == 'GET' else b'') and
+              (body == b'') == (method == 'HEAD') and b'HTTP/1' not in body, data)
+    c = H2(s)
+    c.ask(1, '/l/', b'\x42\x04HEAD')
+    c.ask(3, '/l/')
+    check('forms: HEAD over HTTP/2', c.read(lambda: 1 in c.over and 3 in c.over)
+          and c.over[1] == 1 and c.data[1] == b'' and c.over[3] == 0, c.over)
+    c.s.close()
+    end('forms', s)
+
+
 if __name__ == '__main__':
     run([fields_fit, fields_everywhere, rewrites, pipelined_logins, login_flood,
-         listing_reload])
+         listing_reload, listing_crowd, listing_forms])

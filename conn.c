@@ -136,6 +136,27 @@ move(struct conn *c, enum conn_state s)
 	queue[s].last = c;
 }
 
+/* A reload may have made timeouts shorter: nobody waits longer than who comes
+ * now, so that the queues stay sorted. */
+static void
+retime(void)
+{
+	static int64_t was[NSTATES];
+	struct conn *c;
+	enum conn_state s;
+	int64_t t;
+
+	for (s = CONN_HEAD; s <= CONN_REPLY; s++) {
+		t = timeout_of(s);
+		if (t == was[s])
+			continue;
+		was[s] = t;
+		for (c = queue[s].first; c != NULL && t > 0; c = c->next)
+			if (c->deadline > log_ms + t)
+				c->deadline = log_ms + t;
+	}
+}
+
 /* Run c in the next turn, whatever its socket says; `soon`: now. */
 static void
 again(struct conn *c, bool soon)
@@ -1098,6 +1119,7 @@ conn_turn(int64_t ms)
 	unsigned nready = 0;
 	int i, n;
 
+	retime();
 	watch_listeners();
 	n = fd_wait(ev, 256, until_due(ms));
 	log_clock();

@@ -417,6 +417,30 @@ def listing_forms():
     end('forms', s)
 
 
+# ---- reloads -----------------------------------------------------------------
+
+def reload_timeouts():
+    """Shorter ones are for all, those who came before included."""
+    d = tmpdir('root')
+    put(d + '/index.html', 'x')
+    s = start(d, toml='[general]\nidle-timeout = 0\nheader-timeout = 0\n')
+    socks = []
+    for i in range(2):
+        for data in b'GET / HTTP/1.1\r\nHost: a\r\n\r\n', b'GET /':
+            k = s.connect()
+            k.sendall(data)
+            if len(data) > 9:
+                k.recv(10000)
+            socks.append(k)
+        if i == 0:
+            put(s.toml, '[general]\nidle-timeout = 1\nheader-timeout = 1\n')
+            check('reload: shorter timeouts', reload(s, 'short'))
+    equal('reload: shorter timeouts are for all',
+          [read_all(k, 6)[1] for k in socks], ['eof'] * 4)
+    end('reload: timeouts', s)
+
+
 if __name__ == '__main__':
     run([fields_fit, fields_everywhere, rewrites, pipelined_logins, login_flood,
-         listing_reload, listing_crowd, listing_forms])
+         listing_reload, listing_crowd, listing_forms,
+         reload_timeouts])

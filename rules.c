@@ -480,7 +480,8 @@ expand(const struct rule *p, const struct str *captures, unsigned ncap,
 		}
 		c = &captures[*++d - '0'];
 		if (place == HOST && c->n > 0 && (*c->p == '/' ||
-		    (d[1] == '\0' && d - 1 > from))) {
+		    (d + 1 == to && d - 1 > from &&
+		    (*to == '\0' || alnum(d[-2]))))) {
 			/* behind the host: the path begins, with a slash */
 			if (*c->p != '/')
 				put(&o, '/', true);

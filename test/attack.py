@@ -199,6 +199,32 @@ def rewrites():
     end('rewrites', s)
 
 
+def redirects():
+    """No capture becomes the end of a host's name."""
+    d = tmpdir('root')
+    rules = ''.join('[[advanced.redirects]]\nsource = "/%s{**}"\nkind = 301\n'
+                    'destination = "%s"\n' % r for r in (
+                        ('a', 'https://b.example$1'),
+                        ('b', 'https://b.example$1?c=d'),
+                        ('c', 'https://b.example:8443$1#e'),
+                        ('d', 'https://b.example$1/x'),
+                        ('e', 'https://b.$1/x'), ('f', 'https://$1.b.example/'),
+                        ('g', '/$1'), ('h', '$1')))
+    s = start(d, toml=rules)
+    for path, want in (
+            ('/a.evil', 'https://b.example/.evil'),
+            ('/b.evil', 'https://b.example/.evil?c=d'),
+            ('/b/x', 'https://b.example/x?c=d'), ('/b', 'https://b.example?c=d'),
+            ('/c0.evil', 'https://b.example:8443/0.evil#e'),
+            ('/d@evil', 'https://b.example/@evil/x'),
+            ('/eorg', 'https://b.org/x'),
+            ('/fevil%2525%23', 'https://evil%2525%23.b.example/'),
+            ('/g%09%5cevil', '/%09%5Cevil'),
+            ('/h%0d%0aa:%20b', '/%0D%0Aa:%20b')):
+        equal('redirects: ' + path, get(s, path).get('location'), want)
+    end('redirects', s)
+
+
 # ---- passwords ---------------------------------------------------------------
 
 def login(user, path='/'):
@@ -441,6 +467,6 @@ def reload_timeouts():
 
 
 if __name__ == '__main__':
-    run([fields_fit, fields_everywhere, rewrites, pipelined_logins, login_flood,
+    run([fields_fit, fields_everywhere, rewrites, redirects, pipelined_logins, login_flood,
          listing_reload, listing_crowd, listing_forms,
          reload_timeouts])

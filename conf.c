@@ -1068,6 +1068,10 @@ finish(void)
 	    strpbrk(new.open_path, " \"'\\\n\t") != NULL)
 		return bad("--open-path \"%s\": must be a path that begins "
 		    "with one slash", new.open_path);
+	if (new.https_host[strspn(new.https_host, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~[:]")] != '\0')
+		return bad("--https-redirect-host \"%s\": not the name of a "
+		    "host", new.https_host);
 	for (i = 0; i < new.proxies.n; i++) {
 		if (new.ntrusted == NETS_MAX)
 			return bad("--trusted-proxies: too many of them");

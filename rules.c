@@ -695,6 +695,9 @@ read_destination(struct reader *rd, struct rule *p, const struct toml *v)
 
 	if (v->string[0] == '\0')
 		return fail(rd, v->line, "destination is empty");
+	if (strlen(v->string) >= LOCATION / 4)
+		return fail(rd, v->line, "destination is longer than %d bytes",
+		    LOCATION / 4 - 1);
 	/* SWS takes another host's name here and looks for its virtual host */
 	if (p->status == 0 && v->string[0] != '$' && (v->string[0] != '/' ||
 	    v->string[1] == '/'))

@@ -171,8 +171,8 @@ site_init(unsigned files)
 	site = s;
 	/* never to be served, wherever they are */
 	file_never(NULL);
-	if (conf.config_file != NULL)
-		file_never(conf.config_file);
+	/* a default one that is not there yet will be read by a reload */
+	file_never(conf.config_file ? conf.config_file : "sws.toml");
 	for (i = 0; i < conf.key.n; i++)
 		file_never(conf.key.v[i]);
 	n = rules_hosts(conf.rules, &v);

@@ -466,7 +466,83 @@ def reload_timeouts():
     end('reload: timeouts', s)
 
 
+# ---- configuration -----------------------------------------------------------
+
+def odd_files():
+    """Whatever a name leads to, a start ends or goes on, and says why."""
+    d = tmpdir('odd')
+    os.mkfifo(d + '/fifo')
+    os.mkdir(d + '/dir')
+    with open(d + '/huge', 'wb') as f:
+        f.truncate(1 << 40)
+    for option in '--config-file', '--mime-types', '--maintenance-mode-file':
+        for name in d + '/fifo', d + '/dir', d + '/huge', '/dev/zero', \
+                '/dev/null', '/proc/self/mem', d + '/none':
+            with open(d + '/err', 'w+') as err:
+                p = spawn([SWS, '--port', '0', option, name, d], stderr=err)
+                until(lambda: p.poll() is not None or
+                      os.path.getsize(d + '/err') > 0)
+                p.terminate()
+                if not until(lambda: p.poll() is not None, 5):
+                    p.kill()
+                code = p.wait()
+                err.seek(0)
+                said = err.read()
+            check('odd file: %s %s' % (option, os.path.basename(name)),
+                  code in (0, 1) and 'ERROR: ' not in said and
+                  (code == 0 or name in said), '%s %s' % (code, said))
+
+
+def odd_values():
+    for text, why in (
+            ('[general]\nhttps-redirect-host = "a\\r\\nb: c"\n', 'redirect-host'),
+            ('[[advanced.redirects]]\nsource = "/a"\nkind = 301\n'
+             'destination = "/%s"\n' % ('x' * 4000), 'longer than'),
+            ('[[advanced.redirects]]\nsource = "/a"\nkind = 301\n'
+             'destination = "/a\\nb"\n', 'control character'),
+            ('[[advanced.headers]]\nsource = "/a"\n'
+             'headers = { a = "b\\r\\nc: d" }\n', 'control character'),
+            ('[[advanced.headers]]\nsource = "/a"\n'
+             'headers = { "a: b\\r\\nc" = "d" }\n', 'not a field'),
+            ('[general]\ncors-expose-headers = ["a\\r\\nb"]\n', 'not the name'),
+            ('[general]\nlog-level = ["info"]\n', 'string'),
+            ('[general]\nport = 99999999999999999999\n', '64 bits'),
+            ('[general]\nport = -1\n', 'range'),
+            ('general = 1\n', 'table'), ('advanced = []\n', 'table'),
+            ('[advanced]\nheaders = [1]\n', 'table'),
+            (''.join('[[advanced.virtual-hosts]]\nhost = "h%d"\nroot = "/"\n' %
+                     i for i in range(65)), 'more than 64'),
+            ('[general]\nheader = [%s]\n' % ','.join('"a%d: b"' % i for i in
+                                                     range(17)), 'too many')):
+        said = refused(toml=text) or ''
+        check('odd value: %s' % why, why in said and '\n' not in said and
+              'ERROR: ' not in said, said)
+
+
+def never_served():
+    """The configuration file in the root, and one that comes there later."""
+    d = tmpdir('root')
+    put(d + '/index.html', 'x')
+    cwd = os.getcwd()
+    os.chdir(d)
+    try:
+        s = start(d, '-z')
+        put(d + '/sws.toml', '[general]\nbasic-auth = "u:%s"\n' % HASH)
+        equal('never: comes later', get(s, '/sws.toml').status, 404)
+        put(d + '/new', '# another\n')
+        os.rename('new', 'sws.toml')
+        equal('never: replaced', get(s, '/sws.toml').status, 404)
+        os.link('sws.toml', 'link')
+        equal('never: by another name', get(s, '/link').status, 404)
+        check('never: not listed', b'sws.toml' not in get(s, '/').body)
+        s.proc.send_signal(signal.SIGHUP)
+        equal('never: after a reload', get(s, '/sws.toml').status, 404)
+        end('never', s)
+    finally:
+        os.chdir(cwd)
+
+
 if __name__ == '__main__':
     run([fields_fit, fields_everywhere, rewrites, redirects, pipelined_logins, login_flood,
          listing_reload, listing_crowd, listing_forms,
-         reload_timeouts])
+         reload_timeouts, odd_files, odd_values, never_served])

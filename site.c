@@ -795,10 +795,14 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 	size_t n = 0;
 	int status, bad;
 
-	/* first of all: fields of the site go by the path, whatever comes */
+	/* first of all: fields go by the path, pages by the host, whatever
+	 * comes */
 	bad = file_path((struct str){ q->base + q->path.off, q->path.len },
 	    path + 1, &n);
 	*len = n + 1;
+	v = rules_host(conf.rules, host_of(q));
+	if (v != NULL)
+		*root = v->fd;
 	status = gate(q, r);
 	if (status != 200)
 		return status;
@@ -826,9 +830,6 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 			return status;
 		*len = n + 1;
 	}
-	v = rules_host(conf.rules, host_of(q));
-	if (v != NULL)
-		*root = v->fd;
 	return serve(q, r, *root, path + 1, *len - 1);
 }
 

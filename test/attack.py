@@ -225,6 +225,22 @@ def redirects():
     end('redirects', s)
 
 
+def host_pages():
+    """A host's own page, whoever refuses, and no other's."""
+    d, other = tmpdir('root'), tmpdir('other')
+    for root in d, other:
+        put(root + '/404.html', root)
+        put(root + '/50x.html', root)
+    s = start(d, toml='[[advanced.virtual-hosts]]\nhost = "b"\nroot = "%s"\n' %
+              other)
+    for host, root in ('a', d), ('b', other):
+        for method, path in ('NEW', '/'), ('GET', '/none'), ('GET', '/.none'):
+            equal('host pages: %s %s' % (host, path), get(
+                s, path, method=method, host=host).body, root.encode())
+    check('host pages: reload', reload(s, '1'))
+    end('host pages', s)
+
+
 # ---- passwords ---------------------------------------------------------------
 
 def login(user, path='/'):
@@ -543,6 +559,6 @@ def never_served():
 
 
 if __name__ == '__main__':
-    run([fields_fit, fields_everywhere, rewrites, redirects, pipelined_logins, login_flood,
+    run([fields_fit, fields_everywhere, rewrites, redirects, host_pages, pipelined_logins, login_flood,
          listing_reload, listing_crowd, listing_forms,
          reload_timeouts, odd_files, odd_values, never_served])

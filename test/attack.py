@@ -323,6 +323,42 @@ def login_flood():
     end('waiting logins', s)
 
 
+def login_bypass():
+    """Nothing but /health, the preflights and what is refused goes without."""
+    d = tmpdir('root')
+    for n in 'index.html', 'health/index.html', 'metrics.html', '*':
+        put(d + '/' + n, 'SECRET')
+    s = start(d, '-z', '--basic-auth', 'u:' + HASH, '--health', '--metrics',
+              '--cors-allow-origins=https://a',
+              toml='[[advanced.rewrites]]\nsource = "/health"\n'
+              'destination = "/index.html"\n'
+              '[[advanced.redirects]]\nsource = "/r"\nkind = 301\n'
+              'destination = "/SECRET"\n')
+    preflight = 'Origin: https://a\r\nAccess-Control-Request-Method: GET\r\n'
+    for path in ('/', '/%68ealth', '//health', '/health/', '/health/.', '/./health',
+                 '/x/../health', '/health%2f', '/health;a', '/HEALTH', '/metrics',
+                 '/metrics?a', '/r', '/*', 'http://a', 'http://a/', 'http://a?/health',
+                 'http://a/health/', '/health/../', '/health%00', '/?/health'):
+        for method in 'GET', 'HEAD', 'OPTIONS', 'POST', 'get', 'CONNECT', 'TRACE':
+            for fields in '', preflight, 'Authorization: Basic\r\n', \
+                    'Authorization: Basic OnB3\r\n':
+                r = get(s, path, fields, method=method)
+                want = [204] if method == 'OPTIONS' and fields == preflight \
+                    else [401] if method in ('GET', 'HEAD', 'OPTIONS') else \
+                    [400, 405, 501]
+                if r.status not in want or b'SECRET' in r.head + r.body or (
+                        r.status == 204 and r.body) or r.get('location'):
+                    check('bypass: %s %s %r' % (method, path, fields), False, r)
+        if path[0] == '/':
+            head = h2(s, path)
+            if ' 401 ' not in head.partition('\r\n')[0]:
+                check('bypass: HTTP/2 %s' % path, False, head)
+    equal('bypass: OPTIONS *', get(s, '*', method='OPTIONS').status, 401)
+    for path in '/health', '/health?a=b', 'http://b/health':
+        equal('bypass: ' + path, get(s, path).body, b'OK')
+    end('bypass', s)
+
+
 # ---- listings ----------------------------------------------------------------
 
 def folder(n, links=0):
@@ -559,6 +595,6 @@ def never_served():
 
 
 if __name__ == '__main__':
-    run([fields_fit, fields_everywhere, rewrites, redirects, host_pages, pipelined_logins, login_flood,
+    run([fields_fit, fields_everywhere, rewrites, redirects, host_pages, pipelined_logins, login_flood, login_bypass,
          listing_reload, listing_crowd, listing_forms,
          reload_timeouts, odd_files, odd_values, never_served])

@@ -697,6 +697,8 @@ settle(struct conn *c, struct window w, bool worked)
 	} else if (!c->fresh) {
 		if (c->state != CONN_IDLE || worked)
 			move(c, CONN_IDLE);
+		if (draining)	/* its answer did not say "close" yet */
+			c->deadline = log_ms;
 		c->idle_at = log_ms;
 		c->parked = c->tls == NULL;
 		if (!c->parked && park_at == 0)

@@ -518,6 +518,27 @@ def reload_timeouts():
     end('reload: timeouts', s)
 
 
+# ---- the end -----------------------------------------------------------------
+
+def end_while_sending():
+    """Who got its answer after TERM is not waited for any longer."""
+    d = folder(11000)
+    put(d + '/big', b'x' * 20000000)
+    for what, path in ('file', '/big'), ('listing', '/l/'):
+        s = start(d, '-z', '--idle-timeout=0', '--drain-timeout=120')
+        k = s.connect()
+        k.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        k.sendall(b'GET %s HTTP/1.1\r\nHost: a\r\n\r\n' % path.encode())
+        first = k.recv(1000)
+        s.proc.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        data, how = read_all(k, 60)
+        r, rest = parse_responses(first + data)
+        check('TERM while sending a %s' % what, how == 'eof' and len(r) == 1 and
+              r[0].complete and rest == b'', '%s %s' % (how, r))
+        end('TERM while sending a ' + what, s)
+
+
 # ---- configuration -----------------------------------------------------------
 
 def odd_files():
@@ -597,4 +618,4 @@ def never_served():
 if __name__ == '__main__':
     run([fields_fit, fields_everywhere, rewrites, redirects, host_pages, pipelined_logins, login_flood, login_bypass,
          listing_reload, listing_crowd, listing_forms,
-         reload_timeouts, odd_files, odd_values, never_served])
+         reload_timeouts, end_while_sending, odd_files, odd_values, never_served])

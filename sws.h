@@ -279,7 +279,7 @@ bool auth_on(void);
 void auth_turn(void);
 /* Check the Authorization field v (RFC 7617) of a client at peer.  AUTH_LATER:
  * the turn's hash is spent, ask again in the next one.  AUTH_FLOOD: too many
- * wrong ones from there. */
+ * wrong ones from there, or too many who wait. */
 enum { AUTH_OK, AUTH_WRONG, AUTH_LATER, AUTH_FLOOD };
 int auth_check(struct str v, const struct sockaddr *peer);
 

@@ -7,7 +7,8 @@
  *    need no hash have three quarters of the time, whoever asks for what.  The
  *    next turn is one waiting client's by lot.
  *  - Behind one address, wrong passwords are BURST at once, then one in PAY_MS;
- *    past that there is no hash.  Many addresses only make new logins wait.
+ *    past that there is no hash.  Many addresses only make new logins wait,
+ *    WAITERS of them; more are sent away.
  *
  * A name that does not exist costs the hash of one that does. */
 #include "sws.h"
@@ -43,6 +44,7 @@ enum {
 	DEBTORS = 64,		/* addresses whose failures are counted */
 	BURST = 10,
 	PAY_MS = 2000,
+	WAITERS = 64,		/* at a time: each is asked about every turn */
 };
 
 static struct user {
@@ -449,7 +451,7 @@ judge(const char *cred, size_t n, uint64_t from)
 	if (floods(from))
 		return AUTH_FLOOD;
 	if (!hash_now())
-		return AUTH_LATER;
+		return asked > WAITERS ? AUTH_FLOOD : AUTH_LATER;
 	u = find(cred, name);
 	verdict = u != NULL ? AUTH_OK : AUTH_WRONG;
 	if (u == NULL) {	/* always the same one for the same name */
@@ -465,12 +467,6 @@ judge(const char *cred, size_t n, uint64_t from)
 	if (verdict == AUTH_WRONG)
 		charge(from);
 	return verdict;
-}
-
-int64_t
-auth_wait(void)
-{
-	return log_turn < rest ? (rest - log_turn + 999) / 1000 : 0;
 }
 
 int
@@ -493,12 +489,6 @@ auth_check(struct str v, const struct sockaddr *peer)
 
 #else
 const bool auth_there = false;
-
-int64_t
-auth_wait(void)
-{
-	return 0;
-}
 
 const char *
 auth_add(const char *entry)

@@ -94,7 +94,7 @@ static char out[OUTBUF];
 static size_t nout;
 static struct resp resp;
 
-enum { SOURCE_ROOM = 8192 };	/* what body_read() needs for a source */
+enum { NAP_MS = 4 };		/* between looks at answers that come later */
 enum { TLS_RECORD = 22 };	/* RFC 5246 6.2.1: a handshake's first byte */
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
 enum { PREFACE = sizeof preface - 1 };
@@ -136,13 +136,33 @@ move(struct conn *c, enum conn_state s)
 	queue[s].last = c;
 }
 
-/* Run c in the next turn, whatever its socket says; that one may wait a little
- * if all that c needs is an answer that takes its time. */
+/* A reload may have made timeouts shorter: nobody waits longer than who comes
+ * now, so that the queues stay sorted. */
 static void
-again(struct conn *c, bool patient)
+retime(void)
 {
+	static int64_t was[NSTATES];
+	struct conn *c;
+	enum conn_state s;
+	int64_t t;
+
+	for (s = CONN_HEAD; s <= CONN_REPLY; s++) {
+		t = timeout_of(s);
+		if (t == was[s])
+			continue;
+		was[s] = t;
+		for (c = queue[s].first; c != NULL && t > 0; c = c->next)
+			if (c->deadline > log_ms + t)
+				c->deadline = log_ms + t;
+	}
+}
+
+/* Run c in the next turn, whatever its socket says; `soon`: now. */
+static void
+again(struct conn *c, bool soon)
+{
+	hurry |= soon;
 	c->again = true;
-	hurry |= !patient;
 	c->link = again_list;
 	again_list = c;
 }
@@ -401,29 +421,26 @@ cut(struct conn *c)
 	conn_kill(c, "content could not be made");
 }
 
-/* Let a source fill out, once a run since that takes time: the price leaves
+/* Let a source say more, once a run since that takes time: the price leaves
  * enough to send what it said.  False: c is dead. */
 static bool
 make(struct conn *c, int64_t *budget)
 {
-	off_t before;
+	off_t before = c->body.off;
 	ssize_t k;
 
 	if (*budget <= OUTBUF)
 		return true;
 	*budget -= BUDGET - OUTBUF;
-	while (c->body.len > 0 && sizeof out - nout >= SOURCE_ROOM) {
-		before = c->body.off;
-		k = body_read(&c->body, out + nout, sizeof out - nout);
-		if (k == SOURCE_LATER)
-			break;
-		if (k < 0) {
-			cut(c);
-			return false;
-		}
-		nout += (size_t)k;
-		c->head_left += k - (c->body.off - before);
+	k = body_read(&c->body, out + nout, sizeof out - nout);
+	if (k == SOURCE_LATER)
+		return true;
+	if (k < 0) {
+		cut(c);
+		return false;
 	}
+	nout += (size_t)k;
+	c->head_left += k - (c->body.off - before);
 	return true;
 }
 
@@ -680,6 +697,8 @@ settle(struct conn *c, struct window w, bool worked)
 	} else if (!c->fresh) {
 		if (c->state != CONN_IDLE || worked)
 			move(c, CONN_IDLE);
+		if (draining)	/* its answer did not say "close" yet */
+			c->deadline = log_ms;
 		c->idle_at = log_ms;
 		c->parked = c->tls == NULL;
 		if (!c->parked && park_at == 0)
@@ -835,7 +854,7 @@ run(struct conn *c, unsigned bits, int error)
 {
 	struct window w;
 	int64_t budget = BUDGET;
-	bool drained = (bits & FD_READ) == 0, worked = false, patient;
+	bool drained = (bits & FD_READ) == 0, worked = false;
 	enum flushed f;
 	unsigned char *p;
 
@@ -878,13 +897,12 @@ run(struct conn *c, unsigned bits, int error)
 	settle(c, w, worked);
 	if (c->state == CONN_DEAD)
 		return;
-	patient = c->waiting;
-	if (f == SENT && c->h2 != NULL && h2_later(c->h2, &patient)) {
+	if (f == SENT && c->h2 != NULL && h2_later(c->h2)) {
 		ours(c);
-		f = SPENT;
+		again(c, h2_makes(c->h2));
+	} else if (f == SPENT) {
+		again(c, !c->waiting);
 	}
-	if (f == SPENT)
-		again(c, patient);
 }
 
 static void
@@ -1077,7 +1095,7 @@ until_due(int64_t ms)
 	if (again_list != NULL && hurry)
 		return 0;
 	if (again_list != NULL)
-		due = log_ms + auth_wait();
+		due = log_ms + NAP_MS;
 	for (s = CONN_HEAD; s <= CONN_LINGER; s++)
 		for (c = queue[s].first; c != NULL; c = c->next) {
 			if (c->deadline < due)
@@ -1103,6 +1121,7 @@ conn_turn(int64_t ms)
 	unsigned nready = 0;
 	int i, n;
 
+	retime();
 	watch_listeners();
 	n = fd_wait(ev, 256, until_due(ms));
 	log_clock();

@@ -554,11 +554,14 @@ slurp(const char *name)
 {
 	char *text;
 	size_t n, i;
-	int err;
-	FILE *f = fopen(name, "re");
+	int err, fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
-	if (f == NULL)
+	if (f == NULL) {
+		if (fd >= 0)
+			close(fd);
 		return NULL;
+	}
 	text = malloc(CONF_MAX + 1);
 	n = text ? fread(text, 1, CONF_MAX + 1, f) : 0;
 	err = text == NULL || ferror(f) ? errno : n > CONF_MAX ? EFBIG : 0;

@@ -31,9 +31,8 @@ enum {
 	TEXT_MAX = 2 * HEAD_MAX,	/* pseudo fields stand there twice */
 	SMALL = 896,		/* most heads fit without an allocation */
 	CONTINUATIONS = 8,	/* a header block; nghttp2's number */
-	MADE_CAP = 16384,	/* asked of a source at a time, whatever the
-				   client has room for, and ... */
-	MADE_TURN = 65536,	/* ... in a turn, of all of a connection's */
+	MADE_CAP = 16384,	/* asked of a source, once a turn, whatever the
+				   client has room for */
 	NV_MAX = 64,
 };
 
@@ -80,8 +79,7 @@ struct h2 {
 	struct bucket resets, frames;
 	unsigned nfiles;
 	unsigned ndeferred;	/* streams whose source goes on next turn */
-	int64_t turn;		/* log_turn of ... */
-	size_t made;		/* ... what sources said in this turn */
+	int64_t turn;		/* log_turn when those did last */
 	unsigned continuations;
 	int32_t last_id;	/* highest stream the client opened */
 	uint32_t magic, left;	/* bytes to come: preface, frame's payload */
@@ -387,15 +385,12 @@ made(struct h2 *h, struct stream *s, uint8_t *dst, size_t len, bool *all)
 		n += k;
 		if (s->nmade > 0 || s->body.len == 0 || s->deferred)
 			break;
-		got = h->made >= MADE_TURN ? SOURCE_LATER :
-		    body_read(&s->body, s->made, MADE_CAP);
-		if (got == SOURCE_LATER)
-			defer(h, s, true);
-		else if (got < 0)
+		got = body_read(&s->body, s->made, MADE_CAP);
+		if (got < 0 && got != SOURCE_LATER)
 			return -1;
 		s->madeoff = 0;
 		s->nmade = got > 0 ? (size_t)got : 0;
-		h->made += s->nmade;
+		defer(h, s, s->body.len > 0);
 	}
 	*all = s->nmade == 0 && s->body.len == 0;
 	return (ssize_t)n;
@@ -540,7 +535,6 @@ next_turn(struct h2 *h)
 	if (h->turn == log_turn)
 		return;
 	h->turn = log_turn;
-	h->made = 0;
 	while ((s = h->list[S_LATER].first) != NULL)
 		move(h, s, S_WAIT);
 	for (s = h->list[S_REPLY].first; s != NULL && h->ndeferred > 0;
@@ -840,10 +834,15 @@ h2_streams(const struct h2 *h)
 }
 
 bool
-h2_later(const struct h2 *h, bool *patient)
+h2_later(const struct h2 *h)
 {
-	*patient = h->ndeferred == 0;
 	return h->list[S_LATER].n > 0 || h->ndeferred > 0;
+}
+
+bool
+h2_makes(const struct h2 *h)
+{
+	return h->ndeferred > 0;
 }
 
 void
@@ -968,9 +967,16 @@ h2_streams(const struct h2 *h)
 }
 
 bool
-h2_later(const struct h2 *h, bool *patient)
+h2_later(const struct h2 *h)
 {
-	(void)h, (void)patient;
+	(void)h;
+	return false;
+}
+
+bool
+h2_makes(const struct h2 *h)
+{
+	(void)h;
 	return false;
 }
 

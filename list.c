@@ -4,7 +4,10 @@
  * collected, a slice in each turn of the loop, into one piece of memory for
  * their names and a heap that gives them back in order.  A longer folder is
  * not sorted: what was collected and then the rest come as readdir(3) has
- * them, one at a time. */
+ * them, one at a time.
+ *
+ * However many are under way, a turn is short and memory bounded: they share
+ * the entries that are looked at in a turn, and the bytes that are kept. */
 #include "sws.h"
 
 #include <dirent.h>
@@ -19,6 +22,8 @@
 enum {
 	PIECE = 16384,		/* bytes made in a call */
 	SLICE = 256,		/* entries looked at in a call: < 1 ms */
+	SLICE_MIN = 16,		/* when many share ... */
+	SLICES = 2048,		/* ... those of a turn */
 	LINK_COST = 4,		/* to follow a link takes as long as so many */
 };
 
@@ -34,7 +39,7 @@ enum step { TOP, COLLECT, TABLE, ROWS, BOTTOM, DONE };
 struct list {
 	struct source source;	/* first: they are one pointer */
 	DIR *dir;		/* owned */
-	int root;		/* the caller's */
+	int root;		/* owned: to follow links; or -1 */
 	unsigned format, order;
 	enum step step;
 	unsigned budget;	/* what this call may still look at */
@@ -50,6 +55,8 @@ struct list {
 	bool slash;		/* the path was asked for with its slash */
 	char path[];		/* "" or "a/b/" */
 };
+
+static size_t kept;		/* bytes of entries and names, of all lists */
 
 /* ---- appending to what is sent ------------------------------------------- */
 
@@ -305,8 +312,10 @@ grown(void *p, size_t have, size_t n, size_t *max, size_t size)
 	if (want == *max)
 		return p;
 	p = realloc(p, want * size);
-	if (p != NULL)
+	if (p != NULL) {
+		kept += (want - *max) * size;
 		*max = want;
+	}
 	return p;
 }
 
@@ -344,6 +353,7 @@ keep(struct list *l, const char *name, const struct stat *st)
 static void
 forget(struct list *l)
 {
+	kept -= l->maxentry * sizeof *l->entry + l->maxnames;
 	free(l->entry);
 	free(l->names);
 	l->entry = NULL;
@@ -530,7 +540,7 @@ collect(struct list *l)
 	size_t i;
 	int r;
 
-	while (l->nentry <= LIST_SORTED) {
+	while (l->nentry <= LIST_SORTED && kept <= LIST_BYTES) {
 		r = take(l);
 		if (r < 0)
 			return r;
@@ -568,9 +578,11 @@ table(struct list *l, struct out *o)
 	if (l->format == LIST_JSON)
 		return 1;
 	adds(o, "<table>\n<caption>");
-	if (l->unsorted)
+	if (l->nentry > LIST_SORTED)
 		addf(o, "More than %d,%03d entries, not sorted",
 		    LIST_SORTED / 1000, LIST_SORTED % 1000);
+	else if (l->unsorted)
+		adds(o, "Not sorted: many folders are being listed");
 	else
 		addf(o, "%u folder%s, %u file%s", l->dirs,
 		    l->dirs == 1 ? "" : "s", l->files,
@@ -640,6 +652,9 @@ rows(struct list *l, struct out *o)
 			return 1;
 		if (l->nentry == 0 && (r = take(l)) <= 0)
 			return r == 0 ? 1 : r;
+		if (l->budget == 0 && o->n > 0)
+			return 0;
+		l->budget -= l->budget > 0;
 		e = &l->entry[l->first];
 		mark = o->n;
 		if (l->format == LIST_JSON) {
@@ -668,6 +683,24 @@ bottom(struct list *l, struct out *o)
 
 /* ---- the source -------------------------------------------------------- */
 
+/* Entries that this call may look at or write. */
+static unsigned
+slice(void)
+{
+	static int64_t turn;
+	static unsigned calls, last;	/* of this turn and the one before */
+	unsigned n;
+
+	if (turn != log_turn) {
+		turn = log_turn;
+		last = calls;
+		calls = 0;
+	}
+	calls++;
+	n = last > 0 ? SLICES / last : SLICE;
+	return n < SLICE_MIN ? SLICE_MIN : n < SLICE ? n : SLICE;
+}
+
 static ssize_t
 list_read(struct source *s, void *dst, size_t cap)
 {
@@ -675,7 +708,7 @@ list_read(struct source *s, void *dst, size_t cap)
 	struct out o = { dst, 0, cap < PIECE ? cap : PIECE, false };
 	int r = 1;
 
-	l->budget = SLICE;
+	l->budget = slice();
 	for (; l->step != DONE; l->step++) {
 		switch (l->step) {
 		case TOP:
@@ -712,6 +745,8 @@ list_end(struct source *s)
 	struct list *l = (struct list *)s;
 
 	closedir(l->dir);
+	if (l->root >= 0)
+		close(l->root);
 	forget(l);
 	free(l);
 }
@@ -742,11 +777,12 @@ list_open(int root, const char *path, unsigned format, unsigned order)
 		errno = e;
 		return NULL;
 	}
+	/* the caller's may be closed by a reload before this is over */
+	l->root = conf.symlinks ? fcntl(root, F_DUPFD_CLOEXEC, 3) : -1;
 	if (n > 0)
 		l->path[n] = '/';
 	l->source.read = list_read;
 	l->source.end = list_end;
-	l->root = root;
 	l->format = format;
 	l->order = order;
 	return &l->source;

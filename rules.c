@@ -481,7 +481,8 @@ expand(const struct rule *p, const struct str *captures, unsigned ncap,
 		}
 		c = &captures[*++d - '0'];
 		if (place == HOST && c->n > 0 && (*c->p == '/' ||
-		    (d[1] == '\0' && d - 1 > from))) {
+		    (d + 1 == to && d - 1 > from &&
+		    (*to == '\0' || alnum(d[-2]))))) {
 			/* behind the host: the path begins, with a slash */
 			if (*c->p != '/')
 				put(&o, '/', true);
@@ -693,6 +694,11 @@ read_destination(struct reader *rd, struct rule *p, const struct toml *v)
 	const char *d = v->string, *from, *to;
 	int n = (int)glob_captures(p->source);
 
+	if (v->string[0] == '\0')
+		return fail(rd, v->line, "destination is empty");
+	if (strlen(v->string) >= LOCATION / 4)
+		return fail(rd, v->line, "destination is longer than %d bytes",
+		    LOCATION / 4 - 1);
 	/* SWS takes another host's name here and looks for its virtual host */
 	if (p->status == 0 && *d != '$' && (*d != '/' || d[1] == '/'))
 		return fail(rd, v->line, "destination has to begin with one /");

@@ -175,8 +175,8 @@ site_init(unsigned files)
 	site = s;
 	/* never to be served, wherever they are */
 	file_never(NULL);
-	if (conf.config_file != NULL)
-		file_never(conf.config_file);
+	/* a default one that is not there yet will be read by a reload */
+	file_never(conf.config_file ? conf.config_file : "sws.toml");
 	for (i = 0; i < conf.key.n; i++)
 		file_never(conf.key.v[i]);
 	n = rules_hosts(conf.rules, &v);
@@ -361,7 +361,8 @@ take_out(struct resp *r, const char *name, size_t n)
 
 	for (; p < end; p = next) {
 		next = (char *)memchr(p, '\n', (size_t)(end - p)) + 1;
-		if (p[n] != ':' || memcmp(p, name, n) != 0)
+		if ((size_t)(next - p) <= n || p[n] != ':' ||
+		    memcmp(p, name, n) != 0)
 			continue;
 		memmove(p, next, (size_t)(end - next));
 		r->n -= (size_t)(next - p);
@@ -550,7 +551,7 @@ add_slash(const struct req *q, struct resp *r, const char *path, size_t len)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!$&'()*+,;=:@";
-	char loc[RESP_FIELDS - 512];
+	char loc[LOCATION - 16];
 	size_t n = 0, i;
 
 	loc[n++] = '/';
@@ -593,8 +594,6 @@ to_https(const struct req *q, struct resp *r)
 			break;
 	if (i == conf.https_from.n)
 		return 400;
-	if (q->path.len + q->query.len > RESP_FIELDS - 1024)
-		return 414;
 	if (https_port != 443)
 		snprintf(port, sizeof port, ":%u", https_port);
 	http_put(r, "location: https://%.255s%s%s%.*s%s%.*s\r\n",
@@ -811,22 +810,28 @@ gate(const struct req *q, struct resp *r)
 static int
 answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 {
-	char target[RESP_FIELDS / 4];
+	char target[LOCATION / 2];
 	const struct vhost *v;
-	size_t n;
-	int status = gate(q, r);
+	size_t n = 0;
+	int status, bad;
 
+	/* first of all: fields go by the path, pages by the host, whatever
+	 * comes */
+	bad = file_path((struct str){ q->base + q->path.off, q->path.len },
+	    path + 1, &n);
+	*len = n + 1;
+	v = rules_host(conf.rules, host_of(q));
+	if (v != NULL)
+		*root = v->fd;
+	status = gate(q, r);
 	if (status != 200)
 		return status;
 	if (conf.maintenance) {
 		http_put(r, "retry-after: 300\r\n");
 		return (int)conf.maintenance_status;
 	}
-	status = file_path((struct str){ q->base + q->path.off, q->path.len },
-	    path + 1, &n);
-	if (status != 0)
-		return status;
-	*len = n + 1;
+	if (bad != 0)
+		return bad;
 	status = rules_redirect(conf.rules, host_of(q),
 	    (struct str){ path, *len }, query_of(q), target, sizeof target);
 	if (status == 414)
@@ -845,9 +850,6 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 			return status;
 		*len = n + 1;
 	}
-	v = rules_host(conf.rules, host_of(q));
-	if (v != NULL)
-		*root = v->fd;
 	return serve(q, r, *root, path + 1, *len - 1);
 }
 
@@ -856,7 +858,7 @@ site_answer(const struct req *q, struct resp *r)
 {
 	char path[PATH_LEN + 1] = "/";
 	struct file *f = NULL;
-	size_t len = 0;
+	size_t len;
 	int root, status;
 
 	follow_root();
@@ -885,7 +887,7 @@ site_error(const struct req *q, struct resp *r, int status)
 	begin(q, r);
 	r->close = true;
 	page_answer(r, site.root, status, NULL);
-	finish(q, r, (struct str){ "", 0 });
+	finish(q, r, (struct str){ "/", 1 });
 }
 
 void

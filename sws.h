@@ -41,11 +41,12 @@ enum {
 	RETRY_MS = 250,		/* accept again after EMFILE and its kin */
 	LOGLINE = 4096,		/* PIPE_BUF: a line is written whole or not */
 	PATH_LEN = 4096,	/* decoded path below the root, with its NUL */
-	RESP_FIELDS = 8192,	/* response fields: half for the answer's own,
-				   of which Location is refused when it does
-				   not fit, half for those of the site */
+	RESP_FIELDS = 16384,	/* response fields: LOCATION, SITE_FIELDS, CORS
+				   and 2 KiB for all others */
+	LOCATION = 8704,	/* of a request's target, with scheme and host */
 	SITE_FIELDS = 4096,	/* all custom fields together, and ... */
 	SITE_LINES = 24,	/* ... how many lines; checked at start */
+	CORS_NAMES = 1024,	/* a list of field names; checked at start */
 	RANGES_MAX = 10,	/* parts of a multipart/byteranges answer */
 	RANGES_ASKED = 100,	/* more than this many are not even sorted */
 	CACHE_FILES = 1024,	/* resources remembered */
@@ -59,7 +60,8 @@ enum {
 	GLOB_MAX = 512,		/* bytes of a pattern */
 	GLOB_CAPTURES = 10,	/* $0 to $9 */
 	LIST_SORTED = 10000,	/* entries a listing keeps to sort; a longer one
-				   comes as the folder yields it */
+				   comes as the folder yields it, and so does */
+	LIST_BYTES = 32 << 20,	/* any while all together keep this much */
 	SECRETS = 64,		/* credentials remembered, right and wrong */
 	INDEX_MAX = 8,		/* names in --index-files */
 	H2_STREAMS = 100,	/* of one connection: MAX_CONCURRENT_STREAMS */
@@ -280,10 +282,8 @@ bool auth_on(void);
 void auth_turn(void);
 /* Check the Authorization field v (RFC 7617) of a client at peer.  AUTH_LATER:
  * the turn's hash is spent, ask again in the next one.  AUTH_FLOOD: too many
- * wrong ones from there. */
+ * wrong ones from there, or too many who wait. */
 enum { AUTH_OK, AUTH_WRONG, AUTH_LATER, AUTH_FLOOD };
-/* After AUTH_LATER: how many ms it makes no sense to ask again. */
-int64_t auth_wait(void);
 int auth_check(struct str v, const struct sockaddr *peer);
 
 /* ---- glob.c: patterns of paths ------------------------------------------- */
@@ -571,7 +571,7 @@ enum { LIST_HTML, LIST_JSON };
 /* The listing of the directory `path` (decoded, "" or "a/b/"; "a/b" when it was
  * asked for without its slash) below root, in order 0-5 (name, time, size; up,
  * down) or 6 (none asked: by name); conf.hidden and conf.symlinks say what is
- * in it.  It holds a descriptor.  NULL with errno. */
+ * in it.  It holds a descriptor, two with conf.symlinks.  NULL with errno. */
 struct source *list_open(int root, const char *path, unsigned format,
     unsigned order);
 /* The order that a query asks for: its first "sort=", 0-6, as SWS has it; else
@@ -613,9 +613,10 @@ ssize_t h2_output(struct h2 *h, void *dst, size_t cap);
 bool h2_wants_input(const struct h2 *h);
 /* Streams that wait for something of ours: an answer or the rest of it. */
 unsigned h2_streams(const struct h2 *h);
-/* Does one of them wait for the next turn, rather than for the client?  *patient:
- * only for an answer that site_answer put off. */
-bool h2_later(const struct h2 *h, bool *patient);
+/* Does one of them wait for the next turn, rather than for the client? */
+bool h2_later(const struct h2 *h);
+/* And is it one whose content goes on then, so that the turn is to come soon? */
+bool h2_makes(const struct h2 *h);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
  * asked for an echo, so that what it sent before is served; called again, the
  * echo is not waited for. */

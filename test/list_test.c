@@ -59,6 +59,7 @@ test_realloc(void *p, size_t n)
 
 /* What list.c and fd.c want from above them in sws.h. */
 struct conf conf;
+int64_t log_turn;
 static struct stat never;
 static bool has_never;
 

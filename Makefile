@@ -61,10 +61,8 @@ sws-asan: $(OBJS)
 test-asan: sws-asan
 	SWS=$$PWD/sws-asan SLOW=3 ./test.sh $(WIRE)
 
-# not listen.py and supervisors.py: valgrind opens descriptors of its own
 test-valgrind: sws
-	SWS=$$PWD/test/valgrind SLOW=8 ./test.sh http1.py pipeline.py files.py \
-	    h2.py clients.py
+	SWS=$$PWD/test/valgrind SLOW=8 ./test.sh $(WIRE)
 
 # the parts that talk to a running server
 WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py clients.py attack.py

@@ -9,6 +9,8 @@ import tempfile, threading, time
 SWS = os.path.abspath(os.environ.get('SWS', './sws'))
 # sanitizers and valgrind are slower: every waiting time is multiplied
 SLOW = float(os.environ.get('SLOW', '1'))
+# it holds descriptors of its own and shows a process a copy of its environment
+VALGRIND = os.path.basename(SWS) == 'valgrind'
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 _failed = 0

@@ -1595,8 +1595,8 @@ def reload():
     fetch(s, '/8.bin', fields='Range: bytes=0-9\r\n')
     before = resting(s)
     # twenty clients that take three seconds each, over h1 and h2
-    argv = ['curl', '-q', '-sS', '-k', '--noproxy', '*', '--limit-rate', '3M',
-            'https://127.0.0.1:%d/8.bin' % s.port]
+    argv = ['curl', '-q', '-sS', '-k', '--noproxy', '*', '--limit-rate',
+            '%dk' % (3072 / SLOW), 'https://127.0.0.1:%d/8.bin' % s.port]
     done = []
     threads = [threading.Thread(target=lambda v=v: done.append(digest(
         argv + [v]))) for v in ('--http1.1', '--http2') * 10]

@@ -694,8 +694,6 @@ read_destination(struct reader *rd, struct rule *p, const struct toml *v)
 	const char *d = v->string, *from, *to;
 	int n = (int)glob_captures(p->source);
 
-	if (v->string[0] == '\0')
-		return fail(rd, v->line, "destination is empty");
 	if (strlen(v->string) >= LOCATION / 4)
 		return fail(rd, v->line, "destination is longer than %d bytes",
 		    LOCATION / 4 - 1);

@@ -697,7 +697,8 @@ listing(const struct req *q, struct resp *r, int root, const char *path)
 		json = wants(accept, "application/json");
 		format = json > 0 && json > wants(accept, "text/html") ?
 		    LIST_JSON : LIST_HTML;
-		http_put(r, "vary: accept\r\n");
+		if (!conf.markdown)	/* else it is there */
+			http_put(r, "vary: accept\r\n");
 	}
 	r->body.source = list_open(root, path, format,
 	    list_sort(query_of(q), conf.listing_order));

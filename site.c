@@ -236,6 +236,14 @@ is_path(const struct req *q, const char *path)
 	    memcmp(q->base + q->path.off, path, q->path.len) == 0;
 }
 
+/* A path that is answered without a file. */
+static bool
+is_ours(const struct req *q)
+{
+	return (conf.health && is_path(q, "/health")) ||
+	    (conf.metrics && is_path(q, "/metrics"));
+}
+
 static bool
 reads(const struct req *q)
 {
@@ -780,7 +788,7 @@ gate(const struct req *q, struct resp *r)
 		status = password(q, r);
 	if (status != 200)
 		return status;
-	if (is_path(q, "*"))
+	if (is_path(q, "*") || (q->method == M_OPTIONS && is_ours(q)))
 		return options(r);
 	if (conf.metrics && reads(q) && is_path(q, "/metrics"))
 		return metrics(r);

@@ -837,6 +837,23 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 	return serve(q, r, *root, path + 1, *len - 1);
 }
 
+/* What is missing is the fallback page, if there is one: a file like others,
+ * or *f if it has been read at the start. */
+static int
+fall_back(const struct req *q, struct resp *r, int root, struct file **f)
+{
+	struct file *page = page_file(root, P_FALLBACK);
+
+	if (page == NULL)
+		return 404;
+	if (page->n > 0)
+		return send_file(q, r, page);
+	if (conf.cache_control)
+		http_put(r, "cache-control: no-cache\r\n");
+	*f = page;
+	return 200;
+}
+
 bool
 site_answer(const struct req *q, struct resp *r)
 {
@@ -856,11 +873,11 @@ site_answer(const struct req *q, struct resp *r)
 		if (conf.maintenance &&
 		    status == (int)conf.maintenance_status)
 			f = page_file(root, P_MAINTENANCE);
-		else if (status == 404 && reads(q) &&
-		    (f = page_file(root, P_FALLBACK)) != NULL)
-			status = 200;
-		page_answer(r, root, status, f);
+		else if (status == 404 && reads(q))
+			status = fall_back(q, r, root, &f);
 	}
+	if (status != DONE)
+		page_answer(r, root, status, f);
 	finish(q, r, (struct str){ path, len });
 	return true;
 }

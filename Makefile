@@ -67,7 +67,8 @@ test-valgrind: sws
 	    h2.py clients.py
 
 # the parts that talk to a running server
-WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py clients.py
+WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
+	clients.py lint.py
 
 soak: sws
 	RACE=600 ./test.sh files.py

@@ -149,11 +149,13 @@ class Ask:
 class Lint(Server):
     """A server by its name in the results."""
 
-    def __init__(self, name, root, *args, tls=False, toml=None):
+    def __init__(self, name, root, *args, tls=False, plain=False, toml=None):
         if toml is not None:
             args += ('-w', put(os.path.join(tmpdir('toml'), 'c.toml'), toml))
         super().__init__(root, *args)
         self.name, self.tls = name, tls
+        if plain:       # the port that redirects
+            self.port = int(args[args.index('--https-redirect-from-port') + 1])
 
     def ask(self, a):
         s = self.connect()
@@ -226,6 +228,115 @@ def notes_of(a):
         n = todo.pop()
         todo += n.subnotes
         yield n
+
+
+ALL = {200, 204, 206, 301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408,
+       412, 414, 416, 417, 429, 431, 501, 503, 505}
+
+
+def statuses():
+    """All that sws makes by itself are there."""
+    equal('every status', sorted(ALL - {a.status for a in answers
+                                        if not a.maintenance or a.status == 503}),
+          [])
+
+
+def same(field, value):
+    """Without what differs from answer to answer."""
+    if field == 'content-type':
+        value = re.sub(r'boundary=\S+', 'boundary=', value)
+    return field, value
+
+
+def head_as_get():
+    """HEAD has the fields of GET."""
+    gets = {(a.server, a.ask.bytes()[3:]): a for a in answers
+            if a.ask.bytes().startswith(b'GET ')}
+    n, bad = 0, []
+    for a in answers:
+        g = gets.get((a.server, a.ask.bytes()[4:]))
+        if a.ask.method != 'HEAD' or g is None:
+            continue
+        skipped = {'date', 'connection'}
+        if a.path == '/metrics':
+            skipped.add('content-length')
+        x, y = ([same(*f) for f in i.r.fields if f[0] not in skipped]
+                for i in (g, a))
+        n += 1
+        if (x, g.status) != (y, a.status):
+            bad.append('%s: %s / %s' % (a, x, y))
+    check('HEAD as GET, %d times' % n, n > LEAST and not bad, bad)
+
+
+def manners(a):
+    """What RFC 9110 and 9112 want and httplint does not look at."""
+    r, head = a.r, a.r.head.decode('latin-1')
+    names = [n for n, _ in r.fields]
+    body = r.get('content-length') is not None, \
+        r.get('transfer-encoding') is not None
+
+    def want(what, good):
+        if not good:
+            yield what
+    yield from want('a clean head', re.fullmatch(
+        r'HTTP/1\.1 \d{3} [ -~]+\r\n(?:[a-z0-9-]+: [!-~](?:[ -~]*[!-~])?\r\n)+'
+        r'\r\n', head))
+    yield from want('one line a field', not [
+        n for n in set(names) if names.count(n) > 1 and n != 'vary'])
+    yield from want('a date', 'date' in names)
+    if a.status in (204, 304):
+        yield from want('no content', not any(body) and r.body == b'' and
+                        'content-type' not in names)
+    elif a.ask.version == '1.0' and not any(body):
+        yield from want('1.0, the end of the connection ends the content',
+                        r.get('connection') == 'close')
+    else:
+        yield from want('one framing', sum(body) == 1)
+        yield from want('a content type', 'content-type' in names)
+    if a.ask.version == '1.0':
+        yield from want('no chunks for 1.0', not body[1])
+    if a.ask.close or a.ask.raw is not None:
+        yield from want('the end is told', r.get('connection') == (
+            'keep-alive' if a.ask.has('connection') and
+            a.ask.version == '1.0' and any(body) else 'close'))
+    for status, name in ((301, 'location'), (302, 'location'),
+                         (307, 'location'), (308, 'location'),
+                         (401, 'www-authenticate'), (405, 'allow'),
+                         (416, 'content-range'), (429, 'retry-after'),
+                         (503, 'retry-after')):
+        if a.status == status:
+            yield from want(name, name in names)
+        elif name not in ('retry-after', 'content-range', 'allow'):
+            yield from want('no ' + name, name not in names or
+                            300 <= a.status < 400)
+    if a.ask.method == 'OPTIONS' and a.status == 204 and \
+            not a.ask.has('access-control-request-method'):
+        yield from want('allow', r.get('allow') == 'GET, HEAD, OPTIONS')
+    if a.status >= 300 and a.status != 304:
+        yield from want('nothing of a file', not {
+            'etag', 'last-modified', 'accept-ranges',
+            'content-encoding'}.intersection(names))
+        yield from want('no cache-control', 'cache-control' not in names or
+                        a.server in ('fields', 'rules', 'all'))
+    vary = [v.strip().lower() for n, v in r.fields if n == 'vary'
+            for v in v.split(',')]
+    yield from want('vary without a word twice', len(vary) == len(set(vary)))
+    if 'accept-ranges' in names:
+        yield from want('ranges where there is a file', a.status in (200, 206)
+                        and not body[1] and a.path not in ('/health',
+                                                           '/metrics'))
+    if a.status == 206:
+        multi = r.get('content-type', '').startswith('multipart/byteranges')
+        yield from want('one or many ranges', multi != (
+            'content-range' in names))
+
+
+def ours():
+    bad = ['%s: %s' % (a, m) for a in answers for m in manners(a)]
+    check('%d answers with manners' % len(answers), not bad,
+          '%d: %s' % (len(bad), ' | '.join(bad)))
+    if os.environ.get('SHOW'):
+        print(*bad, sep='\n')
 
 
 def look():
@@ -546,10 +657,31 @@ def servers(root):
                   '--security-headers', '--follow-symlinks'), {
                       'toml': RULES % (root + '/../other')}, lambda s: [
                           *common(), *users(), *origins(), *accepts()]
+    yield 'redirect', ('-C', CRT, '-K', KEY, '--https-redirect',
+                       '--https-redirect-from-port', free_port(),
+                       '--security-headers'), {'plain': True}, lambda s: [
+                           *common(), *whole(), *both('/x', ('Host', 'b'))]
+    yield 'slow', ('--header-timeout', '1'), {}, lambda s: [
+        Ask('GET', '/', raw=b'GET / HTTP/1.1\r\nHost: a\r\n'),
+        Ask('GET', '/', raw=b'GE')]
+    yield 'flood', (*user, *cors), {}, lambda s: flood()
     for n in STATUSES:
         yield 'maintenance-%d' % n, (
             '--maintenance-mode', '--maintenance-mode-status', str(n),
             '--health', '--metrics'), {}, lambda s: site_of(s)()
+
+
+def flood():
+    """Wrong passwords until they are too many."""
+    for i in range(40):
+        word = base64.b64encode(b'u:%d' % i).decode()
+        yield from both('/', ('Authorization', 'Basic ' + word))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return str(s.getsockname()[1])
 
 
 def listed():
@@ -611,4 +743,4 @@ if HttpRequestLinter is None:
     skip('lint', 'no httplint here: sh test/deps.sh test')
     sys.exit(0)
 CRT, KEY = certificate()
-run([collect, look])
+run([collect, statuses, head_as_get, ours, look])

@@ -65,7 +65,8 @@ test-valgrind: sws
 	SWS=$$PWD/test/valgrind SLOW=8 ./test.sh $(WIRE)
 
 # the parts that talk to a running server
-WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py clients.py attack.py
+WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
+	clients.py attack.py lint.py
 
 soak: sws
 	RACE=600 ./test.sh files.py

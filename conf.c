@@ -1062,9 +1062,12 @@ finish(void)
 	if (!HAVE_HTTP2)
 		new.http2 = false;
 	k = new.maintenance_status;
-	if (k < 200 || k > 599 || k == 204 || k == 205 || k == 206 || k == 304)
+	/* a page alone is none of these: 401, 405, 407, 426 and redirects have
+	 * to say more in a field (RFC 9110 15) */
+	if (k < 200 || k > 599 || k == 204 || k == 205 || k == 206 ||
+	    k / 100 == 3 || k == 401 || k == 405 || k == 407 || k == 426)
 		return bad("--maintenance-mode-status %u: no status of an "
-		    "answer with a page", k);
+		    "answer that is a page alone", k);
 	if (new.open_path[0] != '/' || new.open_path[1] == '/' ||
 	    strpbrk(new.open_path, " \"'\\\n\t") != NULL)
 		return bad("--open-path \"%s\": must be a path that begins "

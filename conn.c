@@ -327,7 +327,7 @@ push_plain(struct conn *c, int64_t budget)
 		k = fd_send(c->fd, a, na, nb > 0 ? b : NULL, nb,
 		    c->body.len > 0 && nb == 0 && c->body.source == NULL);
 	} else if (nb > 0) {
-		k = fd_send(c->fd, b, nb, NULL, 0, c->body.parts != NULL);
+		k = fd_send(c->fd, b, nb, NULL, 0, body_more(&c->body));
 	} else {
 		off = c->body.off;
 		k = fd_sendfile(c->fd, c->body.file->fd, &off,

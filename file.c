@@ -1491,6 +1491,12 @@ body_peek(const struct body *b, const char **p)
 	return (size_t)b->len;
 }
 
+bool
+body_more(const struct body *b)
+{
+	return b->parts != NULL && b->parts->i + 1 < b->parts->n;
+}
+
 void
 body_skip(struct body *b, off_t n)
 {
@@ -1498,7 +1504,7 @@ body_skip(struct body *b, off_t n)
 
 	b->off += n;
 	b->len -= n;
-	if (b->len == 0 && p != NULL && p->i + 1 < p->n) {
+	if (b->len == 0 && body_more(b)) {
 		p->i++;
 		b->mem = p->stretch[p->i].mem;
 		b->off = p->stretch[p->i].off;

@@ -240,6 +240,14 @@ is_path(const struct req *q, const char *path)
 	    memcmp(q->base + q->path.off, path, q->path.len) == 0;
 }
 
+/* A path that is answered without a file. */
+static bool
+is_ours(const struct req *q)
+{
+	return (conf.health && is_path(q, "/health")) ||
+	    (conf.metrics && is_path(q, "/metrics"));
+}
+
 static bool
 reads(const struct req *q)
 {
@@ -716,7 +724,8 @@ listing(const struct req *q, struct resp *r, int root, const char *path)
 		json = wants(accept, "application/json");
 		format = json > 0 && json > wants(accept, "text/html") ?
 		    LIST_JSON : LIST_HTML;
-		http_put(r, "vary: accept\r\n");
+		if (!conf.markdown)	/* else it is there */
+			http_put(r, "vary: accept\r\n");
 	}
 	r->body.source = list_open(root, path, format,
 	    list_sort(query_of(q), conf.listing_order));
@@ -798,7 +807,7 @@ gate(const struct req *q, struct resp *r)
 		status = password(q, r);
 	if (status != 200)
 		return status;
-	if (is_path(q, "*"))
+	if (is_path(q, "*") || (q->method == M_OPTIONS && is_ours(q)))
 		return options(r);
 	if (conf.metrics && reads(q) && is_path(q, "/metrics"))
 		return metrics(r);
@@ -853,6 +862,23 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 	return serve(q, r, *root, path + 1, *len - 1);
 }
 
+/* What is missing is the fallback page, if there is one: a file like others,
+ * or *f if it has been read at the start. */
+static int
+fall_back(const struct req *q, struct resp *r, int root, struct file **f)
+{
+	struct file *page = page_file(root, P_FALLBACK);
+
+	if (page == NULL)
+		return 404;
+	if (page->n > 0)
+		return send_file(q, r, page);
+	if (conf.cache_control)
+		http_put(r, "cache-control: no-cache\r\n");
+	*f = page;
+	return 200;
+}
+
 bool
 site_answer(const struct req *q, struct resp *r)
 {
@@ -872,11 +898,11 @@ site_answer(const struct req *q, struct resp *r)
 		if (conf.maintenance &&
 		    status == (int)conf.maintenance_status)
 			f = page_file(root, P_MAINTENANCE);
-		else if (status == 404 && reads(q) &&
-		    (f = page_file(root, P_FALLBACK)) != NULL)
-			status = 200;
-		page_answer(r, root, status, f);
+		else if (status == 404 && reads(q))
+			status = fall_back(q, r, root, &f);
 	}
+	if (status != DONE)
+		page_answer(r, root, status, f);
 	finish(q, r, (struct str){ path, len });
 	return true;
 }

@@ -555,6 +555,8 @@ int file_conditions(const struct req *q, const struct file *f);
 int file_range(const struct req *q, struct file *f, struct resp *r);
 /* Bytes of b that are in memory now: *p, or 0 when they are in file->fd. */
 size_t body_peek(const struct body *b, const char **p);
+/* Does another stretch follow the current one? */
+bool body_more(const struct body *b);
 /* n bytes of the current stretch went out; moves on to the next part. */
 void body_skip(struct body *b, off_t n);
 /* The next bytes of a body: 0 = all sent, -1 = file shorter than promised or

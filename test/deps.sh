@@ -15,7 +15,7 @@ cd "$(dirname "$0")"
 build='gcc make libc6-dev libbearssl-dev libnghttp2-dev'
 test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl-tools
 	nghttp2-client openssl sslscan nmap testssl.sh python3-h2
-	ca-certificates netbase curl wget python3 git valgrind strace procps iproute2 util-linux
+	ca-certificates netbase curl wget python3 python3-pip git valgrind strace procps iproute2 util-linux
 	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
 	apache2-utils zsh fish bash
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
@@ -130,6 +130,14 @@ build_h2spec() {
 	rm -rf "$tmp"
 }
 
+# REDbot's linter, for test/lint.py
+install_httplint() {
+	version=2026.10.4
+	[ ! -d deps/python/httplint-$version.dist-info ] || return 0
+	"${PYTHON:-python3}" -m pip install --quiet --upgrade \
+	    --root-user-action ignore --target deps/python httplint==$version
+}
+
 case ${1:-} in
 build)
 	# shellcheck disable=SC2086 # a list of words
@@ -139,6 +147,7 @@ test)
 	need $test
 	mkdir -p deps
 	unpack
+	install_httplint
 	build_h2spec
 	build_systemfd ;;
 *)

@@ -1560,6 +1560,30 @@ def changes_slow():
     changes(wrap, 'slow server, ', 20)
 
 
+def last_send():
+    """What ends an answer on a connection that stays is pushed: with MSG_MORE
+    the kernel keeps it for 200 ms."""
+    d = folder()
+    put(d + '/a.txt', b'a' * 1000, 1e9)
+    out = os.path.join(folder(), 'trace')
+    strace = shutil.which('strace')
+    wrap = [strace, '-f', '-qq', '-e', 'trace=sendto,sendmsg', '-o', out]
+    if not strace or subprocess.run(wrap + ['true'],
+                                    capture_output=True).returncode:
+        return skip('last send', 'no strace')
+    s = Server(d, wrap=wrap)
+    c = s.connect()
+    for v in '0-9', '0-9,20-29':
+        r = get(s, '/a.txt', 'Range: bytes=%s\r\n' % v, sock=c)
+        equal('last send: ' + v, r.status, 206)
+    c.close()
+    end(s)
+    with open(out) as f:
+        last = [x for x in f if '--\\r\\n"' in x]
+    check('last send: no MSG_MORE at the end of a multipart answer',
+          len(last) == 1 and 'MSG_MORE' not in last[0], last)
+
+
 def begin(s, path, some=1000):
     """Ask with a tiny window and read the first bytes only."""
     c = socket.socket()
@@ -1920,4 +1944,4 @@ if __name__ == '__main__':
     race = Race()
     run([conditions, ranges, large, resolution, long_paths, names, links,
          leaving, no_openat2, encodings, types, head, pages, changes,
-         changes_slow, while_sent, access_log, log_pipe, race.finish])
+         changes_slow, last_send, while_sent, access_log, log_pipe, race.finish])

@@ -832,6 +832,8 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 	v = rules_host(conf.rules, host_of(q));
 	if (v != NULL)
 		*root = v->fd;
+	if (bad == 400 && q->redirect)
+		return bad;	/* not to be handed on in a Location */
 	status = gate(q, r);
 	if (status != 200)
 		return status;

@@ -66,7 +66,7 @@ test-valgrind: sws
 
 # the parts that talk to a running server
 WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
-	clients.py attack.py lint.py
+	clients.py attack.py lint.py site.py options.py
 
 soak: sws
 	RACE=600 ./test.sh files.py

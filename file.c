@@ -66,6 +66,7 @@ struct entry {
 	uint32_t hash;
 	int root;		/* the caller's */
 	bool exact;		/* FILE_EXACT */
+	uint8_t index;		/* struct file's */
 	int64_t checked;	/* the turn, as log_ms */
 	unsigned nprobes;
 	struct probe probe[PROBES_MAX];
@@ -762,6 +763,7 @@ open_variant(struct entry *e, enum encoding enc)
 	open_now++;
 	f->size = st.st_size;
 	f->mtime = st.st_mtime < log_now ? st.st_mtime : log_now;
+	f->index = e->index;
 	if (conf.etag && f->mtime != 0)
 		snprintf(f->etag, sizeof f->etag, "\"%llx-%llx-%llx%s%s\"",
 		    (unsigned long long)st.st_ino,
@@ -906,6 +908,7 @@ resolve_index(struct entry *e, const char *dir)
 		if (n < 0 || (size_t)n >= sizeof name)
 			return 404;
 		status = candidate(e, name);
+		e->index = (uint8_t)(i + 1);
 		if (status != 404 && status != 308)
 			return status;
 	}

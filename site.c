@@ -21,6 +21,7 @@ static const char allow[] = "allow: GET, HEAD, OPTIONS\r\n";
 enum {
 	PAGE_BYTES = 1 << 20,	/* of a page that is kept in memory */
 	PAGES_BYTES = 256 << 20,	/* the most a file's memory-cache gets */
+	CLOSED = -2,		/* the answer is that of maintenance */
 	LATER = -1,		/* no answer in this turn */
 	DONE = 0,		/* r is complete but for what finish() adds */
 };
@@ -411,10 +412,10 @@ finish(const struct req *q, struct resp *r, struct str path)
 		char both[2 * PATH_LEN];
 		int n = 0;
 
-		if (r->body.file != NULL && r->status < 400 && path.n > 0 &&
-		    path.p[path.n - 1] == '/')
+		if (r->body.file != NULL && r->body.file->index > 0 &&
+		    path.n > 0 && path.p[path.n - 1] == '/')
 			n = snprintf(both, sizeof both, "%.*s%s", (int)path.n,
-			    path.p, conf.index.v[0]);
+			    path.p, conf.index.v[r->body.file->index - 1]);
 		rules_fields(conf.rules, path, (struct str){ both,
 		    n < PATH_LEN ? (size_t)n : 0 }, r->status, custom, r);
 	}
@@ -457,6 +458,20 @@ put_names(struct resp *r, const char *name, const struct names *n)
 		http_put(r, "\r\n");
 }
 
+/* Names of methods are told apart by case, RFC 9110 9.1. */
+static bool
+served(struct str method)
+{
+	static const char *const name[] = { "GET", "HEAD", "OPTIONS" };
+	unsigned i;
+
+	for (i = 0; i < 3; i++)
+		if (strlen(name[i]) == method.n &&
+		    memcmp(name[i], method.p, method.n) == 0)
+			return true;
+	return false;
+}
+
 /* Are all names of the list v allowed? */
 static bool
 fields_allowed(struct str v)
@@ -482,7 +497,7 @@ static int
 cors(const struct req *q, struct resp *r)
 {
 	const struct names *n = &conf.cors_origins;
-	struct str origin = field(q, F_ORIGIN), method;
+	struct str origin = field(q, F_ORIGIN);
 	bool any;
 
 	if (n->n == 0)
@@ -504,10 +519,8 @@ cors(const struct req *q, struct resp *r)
 		    &conf.cors_expose);
 		return 200;
 	}
-	method = field(q, F_AC_REQUEST_METHOD);
-	if (!listed(&(struct names){ { "GET", "HEAD", "OPTIONS" }, 3 },
-	    method.p, method.n) || !fields_allowed(field(q,
-	    F_AC_REQUEST_HEADERS)))
+	if (!served(field(q, F_AC_REQUEST_METHOD)) ||
+	    !fields_allowed(field(q, F_AC_REQUEST_HEADERS)))
 		return 403;
 	http_put(r, "access-control-allow-methods: GET, HEAD, OPTIONS\r\n");
 	put_names(r, "access-control-allow-headers: ", &conf.cors_headers);
@@ -839,7 +852,7 @@ answer(const struct req *q, struct resp *r, char *path, size_t *len, int *root)
 		return status;
 	if (conf.maintenance) {
 		http_put(r, "retry-after: 300\r\n");
-		return (int)conf.maintenance_status;
+		return CLOSED;
 	}
 	if (bad != 0)
 		return bad;
@@ -897,11 +910,12 @@ site_answer(const struct req *q, struct resp *r)
 		return false;
 	if (status != DONE) {
 		r->close |= status == 400 || status == 417;
-		if (conf.maintenance &&
-		    status == (int)conf.maintenance_status)
+		if (status == CLOSED) {
+			status = (int)conf.maintenance_status;
 			f = page_file(root, P_MAINTENANCE);
-		else if (status == 404 && reads(q))
+		} else if (status == 404 && reads(q)) {
 			status = fall_back(q, r, root, &f);
+		}
 	}
 	if (status != DONE)
 		page_answer(r, root, status, f);

@@ -138,6 +138,8 @@ struct file {
 	char *bytes;		/* owned, or NULL */
 	off_t size;
 	time_t mtime;
+	uint8_t index;		/* which of conf.index it was found as, from 1;
+				   0 = by its own name */
 	char etag[64];		/* with quotes; "" = none */
 	/* the fields of a 200: [0, cl) Content-Length, [cl, val) what describes
 	 * the content, [val, n) what a 304 repeats */

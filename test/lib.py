@@ -108,6 +108,12 @@ class Server:
         if self.port is None:
             raise RuntimeError('sws did not start: ' + self.log())
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def log(self):
         with open(self.errpath, errors='replace') as f:
             return f.read()
@@ -243,3 +249,281 @@ def get(server, path='/', fields='', method='GET', host='localhost', sock=None,
     if not r:
         raise RuntimeError('no response to %r: %r (%s)' % (path, data[:200], how))
     return r[0]
+
+
+# ---- one question, three protocols -------------------------------------------
+
+KINDS = 'h1', 'tls', 'h2'      # HTTP/1.1, that over TLS, HTTP/2 over TLS; h2c
+
+
+def need_h2():
+    """Go on with a Python that has the h2 package, as Debian's own does; not
+    with our h2.py."""
+    exe, path = shutil.which('python3', path='/usr/bin'), sys.path[:]
+    sys.path[:] = [p for p in path if os.path.abspath(p) != HERE]
+    try:
+        import h2.config, h2.connection, h2.events
+        return
+    except ImportError:
+        pass
+    finally:
+        sys.path[:] = path
+    if exe and subprocess.run([exe, '-c', 'import h2.connection'], cwd='/',
+                              stderr=subprocess.DEVNULL).returncode == 0:
+        shutil.rmtree(_tmp, ignore_errors=True)
+        os.execv(exe, [exe, *sys.argv])
+    check('h2', False, 'no Python has it: sh test/deps.sh test installs it')
+    sys.exit(1)
+
+
+def certificate(*names):
+    """A key, and its certificate for these names."""
+    d = tmpdir('cert')
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+                    'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+                    '-subj', '/CN=' + names[0], '-addext', 'subjectAltName=' +
+                    ','.join('DNS:' + n for n in names),
+                    '-keyout', d + '/key.pem', '-out', d + '/cert.pem'],
+                   check=True, capture_output=True)
+    return d + '/cert.pem', d + '/key.pem'
+
+
+class Site(Server):
+    """sws with two passed sockets, plain and TLS, and the text of a
+    configuration file.  .port, .tls_port, .toml (that file's path)"""
+    pair = None
+
+    def __init__(self, root, *args, toml='', env=None, cwd=None, pair=None,
+                 conf=None):
+        import fcntl
+        Site.pair = Site.pair or certificate('localhost')
+        self.clients = {}
+        self.errpath = os.path.join(tmpdir('log'), 'stderr')
+        self.err = open(self.errpath, 'wb')
+        self.toml = conf or os.path.join(tmpdir('toml'), 'site.toml')
+        put(self.toml, toml)
+        socks = [socket.create_server(('127.0.0.1', 0), backlog=512)
+                 for _ in range(2)]
+        self.port, self.tls_port = (s.getsockname()[1] for s in socks)
+        fds = [fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, 200) for s in socks]
+        self.proc = spawn(
+            [SWS, '-w', self.toml, '-C', (pair or Site.pair)[0], '-K',
+             (pair or Site.pair)[1], *args, root], stdin=subprocess.DEVNULL,
+            stderr=self.err, pass_fds=fds, cwd=cwd, env=clean_env(
+                LISTEN_FDS='2', LISTEN_FDS_FIRST_FD=str(fds[0]),
+                LISTEN_FDNAMES='http:https', **(env or {})))
+        for fd in fds:
+            os.close(fd)
+        for s in socks:
+            s.close()
+        self.find(' on https://', 20)
+
+    def find(self, pattern, timeout=10):
+        """Wait for a line of the log."""
+        end = time.time() + timeout * SLOW
+        while not re.search(pattern, self.log(), re.M):
+            if time.time() > end or self.proc.poll() is not None:
+                raise RuntimeError('no %r in %s' % (pattern,
+                                                    self.log()[-2000:]))
+            time.sleep(0.005)
+
+    def reload(self, toml=None):
+        """HUP, with another file; returns once it has been seen to."""
+        if toml is not None:
+            put(self.toml + '.new', toml)
+            os.rename(self.toml + '.new', self.toml)
+        self.proc.send_signal(signal.SIGHUP)
+        # the turn that takes the signal ends with it, before the next one
+        for _ in range(2):
+            get(self, '/-turn-', host='localhost')
+
+    def stop(self, *a, **k):
+        for c in self.clients.values():
+            c.close()
+        return super().stop(*a, **k)
+
+
+def dial(server, tls, alpn='http/1.1', name='localhost', source=None):
+    s = socket.create_connection(
+        ('127.0.0.1', server.tls_port if tls else server.port), 20 * SLOW,
+        source_address=source and (source, 0))
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not tls:
+        return s
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+    c.set_alpn_protocols([alpn])
+    return c.wrap_socket(s, server_hostname=name)
+
+
+class Conn:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.closed = True
+        self.s.close()
+
+
+class H1(Conn):
+    """A connection of HTTP/1.1; each answer has to end where it says."""
+
+    def __init__(self, server, kind='h1', **kw):
+        self.s = dial(server, kind == 'tls', **kw)
+        self.closed, self.used = False, 0
+
+    def ask(self, path, method, fields, host):
+        self.used += 1
+        head = [method + b' ' + path + b' HTTP/1.1', b'host: ' + host]
+        self.s.sendall(b'\r\n'.join(head + [k + b': ' + v for k, v in fields])
+                       + b'\r\n\r\n')
+        data, end = b'', False
+        while True:
+            r, rest = parse_responses(data, (method.decode('latin-1'),))
+            framed = r and (r[0].get('content-length') or method == b'HEAD' or
+                            r[0].get('transfer-encoding') or
+                            r[0].status in (204, 304))
+            if r and r[0].complete and (framed and r[0].get('connection') !=
+                                        'close' or end):
+                break
+            if end:
+                self.close()
+                raise EOFError('%r of %r' % (data[:300], path[:100]))
+            part = self.s.recv(262144)
+            end, data = not part, data + part
+        if end:
+            self.close()
+        if len(r) != 1 or rest:
+            raise RuntimeError('too much for %r: %r' % (path[:100], data[:999]))
+        return r[0]
+
+
+class H2(Conn):
+    """A connection of HTTP/2, over TLS or not."""
+
+    def __init__(self, server, kind='h2', **kw):
+        import h2.config, h2.connection, h2.events
+        self.events, self.closed, self.used = h2.events, False, 0
+        self.scheme = b'https' if kind == 'h2' else b'http'
+        self.s = dial(server, kind == 'h2', 'h2', **kw)
+        self.c = h2.connection.H2Connection(h2.config.H2Configuration(
+            header_encoding=None, validate_outbound_headers=False,
+            normalize_outbound_headers=False))
+        self.c.initiate_connection()
+        self.c.increment_flow_control_window(1 << 24)
+        self.s.sendall(self.c.data_to_send())
+
+    def send(self, path, method, fields, host):
+        sid = self.c.get_next_available_stream_id()
+        self.c.send_headers(sid, [
+            (b':method', method), (b':scheme', self.scheme), (b':path', path),
+            (b':authority', host)] + list(fields), end_stream=True)
+        self.s.sendall(self.c.data_to_send())
+        return sid
+
+    def ask(self, path, method, fields, host):
+        self.used += 1
+        sid, r = self.send(path, method, fields, host), Response()
+        while not r.complete:
+            data = self.s.recv(262144)
+            if not data:
+                self.close()
+                raise EOFError('end of %r' % path)
+            for e in self.c.receive_data(data):
+                if getattr(e, 'stream_id', sid) != sid:
+                    continue
+                if isinstance(e, self.events.ResponseReceived):
+                    f = [(k.decode('latin-1'), v.decode('latin-1'))
+                         for k, v in e.headers]
+                    r.status, r.fields = int(f[0][1]), f[1:]
+                elif isinstance(e, self.events.DataReceived):
+                    r.body += e.data
+                    self.c.acknowledge_received_data(
+                        e.flow_controlled_length, sid)
+                elif isinstance(e, self.events.StreamEnded):
+                    r.complete = True
+                elif isinstance(e, self.events.StreamReset):
+                    r.complete, r.reason = True, 'reset %d' % e.error_code
+                elif isinstance(e, self.events.ConnectionTerminated):
+                    self.closed = True
+            self.s.sendall(self.c.data_to_send())
+        return r
+
+
+def as_bytes(s):
+    return s if isinstance(s, bytes) else s.encode('latin-1')
+
+
+def connect(kind, server, **kw):
+    return (H2 if kind[:2] == 'h2' else H1)(server, kind, **kw)
+
+
+def ask(kind, server, path='/', method='GET', fields=(), host='localhost'):
+    """One request on a connection that stays for the next one."""
+    pairs = fields.items() if isinstance(fields, dict) else fields
+    args = (as_bytes(path), as_bytes(method), [
+        (as_bytes(k).lower(), as_bytes(v)) for k, v in pairs], as_bytes(host))
+    c = server.clients.get(kind)
+    if c is None or c.closed:
+        c = server.clients[kind] = connect(kind, server)
+    try:
+        return c.ask(*args)
+    except (OSError, EOFError):
+        c.close()
+        if c.used == 1:
+            raise
+    c = server.clients[kind] = connect(kind, server)
+    return c.ask(*args)     # it was left alone for too long
+
+
+CONNECTIONS_OWN = ('date', 'connection', 'transfer-encoding',
+                   'strict-transport-security')
+
+
+def gist(r):
+    """What does not depend on how it was asked for."""
+    return (r.status, sorted((k, re.sub('sws[0-9a-f]{16}', 'BOUNDARY', v))
+                             for k, v in r.fields if k not in CONNECTIONS_OWN),
+            re.sub(b'sws[0-9a-f]{16}', b'BOUNDARY', r.body))
+
+
+def fits(want, got):
+    if hasattr(want, 'search'):
+        return got is not None and want.search(got) is not None
+    return want(got) if callable(want) else got == want
+
+
+def see(name, site, /, path='/', status=200, body=None, method='GET', fields=(),
+        host='localhost', head=True, kinds=KINDS, **want):
+    """One check: over each protocol this status, this body and these fields
+    (a_b is a-b; None: not there; a value, a pattern or a function); the same
+    answer over all of them, and to HEAD the same without its content."""
+    first, why = None, []
+    for kind in kinds:
+        try:
+            r = ask(kind, site, path, method, fields, host)
+        except Exception as e:
+            why.append('%s: %r' % (kind, e))
+            continue
+        if r.status != status:
+            why.append('%s: %s, not %s' % (kind, r, status))
+        if body is not None and not fits(body, r.body):
+            why.append('%s: body %r, not %r' % (kind, r.body[:200], body))
+        for k, v in want.items():
+            if not fits(v, r.get(k.replace('_', '-'))):
+                why.append('%s: %s %r, not %r' % (
+                    kind, k, r.get(k.replace('_', '-')), v))
+        if first is None:
+            first = r
+        elif gist(r) != gist(first):
+            why.append('%s: %r, but %s %r' % (kind, gist(r), kinds[0],
+                                              gist(first)))
+        if head and method == 'GET':
+            h = ask(kind, site, path, 'HEAD', fields, host)
+            if h.body or gist(h)[:2] != gist(r)[:2]:
+                why.append('%s: HEAD %r, not %r' % (kind, gist(h), gist(r)))
+    check(name, not why, '; '.join(why))
+    return first

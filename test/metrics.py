@@ -107,4 +107,5 @@ def main():
             pass
 
 
-run([main])
+if __name__ == '__main__':
+    run([main])

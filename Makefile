@@ -5,6 +5,8 @@
 #	make deps test		install what is missing, run the whole suite
 
 PREFIX = /usr/local
+SYSCONFDIR = /etc
+UNITDIR = $(PREFIX)/lib/systemd/system
 CC = cc
 CFLAGS = -O2 -g
 
@@ -61,6 +63,7 @@ WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py superviso
 
 soak: sws
 	RACE=600 ./test.sh files.py
+	SOAK=1 ./test.sh systemd.py
 
 fuzz:
 	sh fuzz/run.sh 600
@@ -70,11 +73,31 @@ bench: sws
 	sh bench/h2.sh
 
 install: sws
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 sws $(DESTDIR)$(PREFIX)/bin/sws
 	install -m 644 sws.1 $(DESTDIR)$(PREFIX)/share/man/man1/sws.1
+	[ "`uname -s`" != Linux ] || $(MAKE) install-systemd
+
+# nothing is enabled; an environment file that is there is left alone, and
+# without rights on it there is none
+UNITS = sws.socket sws-http.socket sws.service sws@.socket sws@.service
+install-systemd:
+	mkdir -p $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/sws
+	for f in $(UNITS); do \
+	    sed 's|/usr/local/bin|$(PREFIX)/bin|; s|/etc/|$(SYSCONFDIR)/|' \
+	    systemd/$$f >$(DESTDIR)$(UNITDIR)/$$f && \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$f || exit 1; \
+	done
+	for f in rootdir.conf credential.conf; do \
+	    sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$$f \
+	    >$(DESTDIR)$(PREFIX)/share/sws/$$f || exit 1; \
+	done
+	d=$(DESTDIR)$(SYSCONFDIR)/default; mkdir -p $$d 2>/dev/null; \
+	    [ ! -w $$d ] || [ -e $$d/sws ] || \
+	    install -m 644 systemd/etc_default_sws $$d/sws
 
 clean:
 	rm -f sws sws-asan $(OBJS)
 
-.PHONY: deps run test test-asan test-valgrind soak fuzz bench install clean
+.PHONY: deps run test test-asan test-valgrind soak fuzz bench install install-systemd \
+	clean

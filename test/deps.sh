@@ -16,7 +16,7 @@ build='gcc make libc6-dev libbearssl-dev libnghttp2-dev'
 test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl-tools
 	nghttp2-client openssl sslscan nmap testssl.sh python3-h2
 	ca-certificates netbase curl wget python3 git valgrind strace procps iproute2 util-linux
-	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
+	s6 ucspi-tcp systemd systemd-container debootstrap dpkg-dev apt chromium xz-utils gzip brotli zstd
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
 	libtirpc3|libtirpc3t64 libwrap0"
 inetds='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
@@ -127,6 +127,26 @@ build_h2spec() {
 	rm -rf "$tmp"
 }
 
+# a small system for test/systemd.py to boot, where that can be done at all
+build_root() {
+	[ ! -d deps/root ] || return 0
+	if [ "$(id -u)" -ne 0 ] || ! unshare -mpf true 2>/dev/null; then
+		return 0	# the test says so in its skip
+	fi
+	# shellcheck disable=SC1091
+	suite=$(. /etc/os-release; echo "$VERSION_CODENAME")
+	eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
+	export http_proxy
+	[ -n "$http_proxy" ] || unset http_proxy
+	rm -rf deps/root.new
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus \
+	    --cache-dir=/var/cache/apt/archives "$suite" deps/root.new \
+	    >deps/root.log 2>&1 || { tail -n 5 deps/root.log; return 1; }
+	(cd deps/root.new && rm -rf usr/share/doc usr/share/man \
+	    usr/share/locale var/lib/apt/lists var/cache/apt)
+	mv deps/root.new deps/root
+}
+
 case ${1:-} in
 build)
 	# shellcheck disable=SC2086 # a list of words
@@ -137,7 +157,8 @@ test)
 	mkdir -p deps
 	unpack_inetds
 	build_h2spec
-	build_systemfd ;;
+	build_systemfd
+	build_root ;;
 *)
 	echo 'usage: deps.sh build|test' >&2
 	exit 2 ;;

@@ -6,7 +6,7 @@
 #
 # Run as root, or where sudo works.  Does nothing, quickly, when nothing is
 # missing.  The inetds exclude each other as packages and start themselves when
-# installed, so they are unpacked into test/deps/ instead, where
+# installed, as runit does, so they are unpacked into test/deps/ instead, where
 # test/supervisors.py finds them.
 set -eu
 cd "$(dirname "$0")"
@@ -20,7 +20,7 @@ test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
 	libtirpc3|libtirpc3t64 libwrap0"
 inetds='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
-	xinetd:usr/sbin/xinetd'
+	xinetd:usr/sbin/xinetd runit:usr/bin/runsv'
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 as_root() {

@@ -130,14 +130,11 @@ build_h2spec() {
 # a small system for test/systemd.py to boot, where that can be done at all
 build_root() {
 	[ ! -d deps/root ] || return 0
-	if [ "$(id -u)" -ne 0 ] || ! unshare -mpf true 2>/dev/null; then
-		return 0	# the test says so in its skip
-	fi
+	[ -z "$(python3 systemd.py obstacle)" ] || return 0
 	# shellcheck disable=SC1091
-	suite=$(. /etc/os-release; echo "$VERSION_CODENAME")
-	eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
-	export http_proxy
-	[ -n "$http_proxy" ] || unset http_proxy
+	suite=$(. /etc/os-release; echo "${VERSION_CODENAME:-stable}")
+	eval "$(apt-config shell proxy Acquire::http::Proxy)"
+	[ -z "${proxy:-}" ] || export http_proxy="$proxy"
 	rm -rf deps/root.new
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus \
 	    --cache-dir=/var/cache/apt/archives "$suite" deps/root.new \

@@ -1,7 +1,7 @@
 """A real systemd, booted in a container, runs sws from the units in systemd/.
 The container's system is test/deps/root (test/deps.sh makes it); nothing in
 it is changed.  SOAK=1 restarts and kills for a minute each."""
-import asyncio, ctypes, random
+import asyncio, ctypes, random, stat, traceback
 from lib import *
 
 TOP = os.path.dirname(HERE)
@@ -85,6 +85,11 @@ def obstacle():
     """Why no container can be booted on this machine, or ''."""
     if os.getuid() != 0:
         return 'not root'
+    try:
+        os.mknod(os.path.join(tmpdir('dev'), 'null'), stat.S_IFCHR,
+                 os.makedev(1, 3))
+    except OSError as e:
+        return 'no device files: %s' % e
     p = call(['unshare', '-mpnuif', '--mount-proc', 'mount', '-t', 'tmpfs',
               'tmpfs', '/mnt'])
     if p.returncode:
@@ -346,6 +351,37 @@ def sandboxed():
     p = m.run('systemd-analyze', 'security', 'sws.service')
     check('exposure inside: at most 0.2', (exposure(p.stdout) or 9) <= 0.2,
           p.stdout[-300:])
+
+
+def enable():
+    """At boot, and with the socket, whatever the instance."""
+    out = m.sh('systemctl enable sws.service sws@7.service')
+    there = m.sh('ls %s*.wants' % LOADED)
+    for f in ('sws.service', 'sws.socket', 'sws@7.service', 'sws@7.socket'):
+        check('enable: ' + f, re.search(r'^%s$' % re.escape(f), there, re.M),
+              out)
+    m.sh('systemctl disable sws@7.service sws@7.socket sws.service')
+
+
+def healed():
+    """With a wrong setting clients wait, and need no restart when it is put
+    right."""
+    environment(SERVER_ROOT='/srv/none')
+    m.sh('systemctl start sws.socket')
+    got = []
+    t = threading.Thread(target=lambda: got.append(
+        curl('https://localhost/', timeout=30)))
+    t.start()
+    check('healed: it says what is wrong', wait(
+        lambda: '/srv/none: No such file' in m.journal()), m.journal())
+    wait(lambda: int(m.show('sws.service', 'NRestarts') or 0) > 6)
+    equal('healed: the socket stays', (m.show('sws.socket', 'ActiveState'),
+                                       got), ('active', []))
+    m.sh('ln -s www /srv/none')
+    t.join()
+    equal('healed: the client is answered', got,
+          ['2 200  <h1>It works</h1>'])
+    m.sh('rm /srv/none')
 
 
 def reload():
@@ -659,10 +695,12 @@ def kills():
 
 
 tests = [offline, installs]
-inside = [page, sandboxed, reload, env_of_sws2, pair, instances, rooted,
-          idle_exit, watchdog, restarts, kills]
+inside = [page, sandboxed, enable, healed, reload, env_of_sws2,
+          pair, instances, rooted, idle_exit, watchdog, restarts, kills]
 only = sys.argv[1:]
 why = obstacle()
+if only == ['obstacle']:
+    sys.exit(print(why))
 if only:
     inside = [page] + [t for t in inside if t.__name__ in only]
     tests = [t for t in tests if t.__name__ in only]
@@ -681,7 +719,6 @@ def boot():
         try:
             t()
         except Exception:
-            import traceback
             check(t.__name__, False, traceback.format_exc(limit=-3))
 
 

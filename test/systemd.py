@@ -133,8 +133,10 @@ class Machine:
         if not os.path.isdir('/run/systemd/system'):
             flags += ('--keep-unit',)
         with open(self.log, 'wb') as f:
+            # TERM, so that it ends the container if this test is killed
             self.proc = spawn(
-                ['systemd-nspawn', '-q', '-D', root, '-M', self.name,
+                ['setpriv', '--pdeathsig', 'TERM', 'systemd-nspawn', '-q',
+                 '-D', root, '-M', self.name,
                  '--register=no', '--private-network', '-b',
                  '--console=read-only', '--link-journal=no', *flags],
                 stdin=subprocess.DEVNULL, stdout=f, stderr=f)
@@ -205,19 +207,23 @@ class Machine:
     def stop(self):
         """All its processes go with its init."""
         left = []
-        if self.pid:
-            left = self.cgroups()
-            try:
+        if self.proc is None:
+            return
+        try:
+            self.pid = self.pid or self.init()
+            if self.pid:
+                left = self.cgroups()
                 os.kill(self.pid, signal.SIGKILL)
-            except OSError:
-                pass
-            self.pid = None
-        if self.proc and self.proc.poll() is None:
-            try:
-                self.proc.wait(10)
-            except subprocess.TimeoutExpired:
-                self.proc.kill()
-                self.proc.wait()
+            else:
+                self.proc.terminate()
+        except OSError:
+            pass                # gone by itself
+        self.pid = None
+        try:
+            self.proc.wait(10)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            self.proc.wait()
         for d in left:
             for here, _, _ in os.walk(d, topdown=False):
                 try:

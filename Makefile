@@ -5,6 +5,8 @@
 #	make deps test		install what is missing, run the whole suite
 
 PREFIX = /usr/local
+SYSCONFDIR = /etc
+UNITDIR = $(PREFIX)/lib/systemd/system
 CC = cc
 CFLAGS = -O2 -g
 
@@ -70,6 +72,7 @@ WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py superviso
 
 soak: sws
 	RACE=600 ./test.sh files.py
+	SOAK=1 ./test.sh systemd.py
 
 fuzz:
 	sh fuzz/run.sh 600
@@ -94,9 +97,28 @@ install: sws
 	install -m 644 completions/_sws $(SHARE)/zsh/site-functions/_sws
 	install -m 644 completions/sws.fish \
 	    $(SHARE)/fish/vendor_completions.d/sws.fish
+	[ "`uname -s`" != Linux ] || $(MAKE) install-systemd
+
+# nothing is enabled; an environment file that is there is left alone, and
+# without rights on it there is none
+UNITS = sws.socket sws-http.socket sws.service sws@.socket sws@.service
+install-systemd:
+	mkdir -p $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/share/sws
+	for f in $(UNITS); do \
+	    sed 's|/usr/local/bin|$(PREFIX)/bin|; s|/etc/|$(SYSCONFDIR)/|' \
+	    systemd/$$f >$(DESTDIR)$(UNITDIR)/$$f && \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$f || exit 1; \
+	done
+	for f in rootdir.conf credential.conf; do \
+	    sed 's|/usr/local/bin|$(PREFIX)/bin|' systemd/$$f \
+	    >$(DESTDIR)$(PREFIX)/share/sws/$$f || exit 1; \
+	done
+	d=$(DESTDIR)$(SYSCONFDIR)/default; mkdir -p $$d 2>/dev/null; \
+	    [ ! -w $$d ] || [ -e $$d/sws ] || \
+	    install -m 644 systemd/etc_default_sws $$d/sws
 
 clean:
 	rm -f sws sws-asan $(OBJS)
 
 .PHONY: deps run test test-asan test-valgrind soak fuzz bench \
-	completions install clean
+	completions install install-systemd clean

@@ -6,8 +6,8 @@
 #
 # Run as root, or where sudo works.  Does nothing, quickly, when nothing is
 # missing.  The inetds exclude each other as packages and start themselves when
-# installed, as prometheus does, of which only a tool is needed.  So they are
-# unpacked into test/deps/ instead, where the tests find them.
+# installed, as runit and prometheus do, of which only a tool is needed.  So they
+# are unpacked into test/deps/ instead, where the tests find them.
 set -eu
 cd "$(dirname "$0")"
 
@@ -16,14 +16,15 @@ build='gcc make libc6-dev libbearssl-dev libnghttp2-dev'
 test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl-tools
 	nghttp2-client openssl sslscan nmap testssl.sh python3-h2
 	ca-certificates netbase curl wget python3 python3-pip git valgrind strace procps iproute2 util-linux
-	s6 ucspi-tcp systemd dpkg-dev apt chromium xz-utils gzip brotli zstd
+	s6 ucspi-tcp systemd systemd-container debootstrap dpkg-dev apt chromium xz-utils gzip brotli zstd
 	apache2-utils zsh fish bash
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
 	libtirpc3|libtirpc3t64 libwrap0
 	goaccess jq"
 # PACKAGE:FILE, which are not to be installed
 unpacked='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
-	xinetd:usr/sbin/xinetd prometheus:usr/bin/promtool'
+	xinetd:usr/sbin/xinetd prometheus:usr/bin/promtool
+	runit:usr/bin/runsv'
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 as_root() {
@@ -138,6 +139,23 @@ install_httplint() {
 	    --root-user-action ignore --target deps/python httplint==$version
 }
 
+# a small system for test/systemd.py to boot, where that can be done at all
+build_root() {
+	[ ! -d deps/root ] || return 0
+	[ -z "$(python3 systemd.py obstacle)" ] || return 0
+	# shellcheck disable=SC1091
+	suite=$(. /etc/os-release; echo "${VERSION_CODENAME:-stable}")
+	eval "$(apt-config shell proxy Acquire::http::Proxy)"
+	[ -z "${proxy:-}" ] || export http_proxy="$proxy"
+	rm -rf deps/root.new
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus \
+	    --cache-dir=/var/cache/apt/archives "$suite" deps/root.new \
+	    >deps/root.log 2>&1 || { tail -n 5 deps/root.log; return 1; }
+	(cd deps/root.new && rm -rf usr/share/doc usr/share/man \
+	    usr/share/locale var/lib/apt/lists var/cache/apt)
+	mv deps/root.new deps/root
+}
+
 case ${1:-} in
 build)
 	# shellcheck disable=SC2086 # a list of words
@@ -149,7 +167,8 @@ test)
 	unpack
 	install_httplint
 	build_h2spec
-	build_systemfd ;;
+	build_systemfd
+	build_root ;;
 *)
 	echo 'usage: deps.sh build|test' >&2
 	exit 2 ;;

@@ -52,8 +52,8 @@ static const char libraries[] =
     "nghttp2 " NGHTTP2_VERSION;
 #endif
 
-enum kind { STRING, BOOL, NUMBER, SECONDS, OCTAL, LEVEL, LIST, INDEX, FILES,
-	ALIAS, ACT_HELP, ACT_VERSION };
+enum kind { STRING, BOOL, NUMBER, SECONDS, OCTAL, LEVEL, SANDBOX, LIST, INDEX,
+	FILES, ALIAS, ACT_HELP, ACT_VERSION };
 
 /* Who set an option; a stronger one wins, whatever came first. */
 enum source { S_DEFAULT, S_FILE, S_ENV, S_ARG };
@@ -144,6 +144,14 @@ static const struct option {
 	"at once, 0 = by RLIMIT_NOFILE [0]" },
 { "ready-fd", 0, NUMBER, 0, AT(ready_fd), 65535, NULL, "N",
 	"write a newline there when serving" },
+{ "sandbox", 0, SANDBOX, 0, AT(sandbox), 0, NULL, "WORD",
+	"auto, required or off [auto]" },
+{ "user", 0, STRING, 0, AT(user), 0, NULL, "NAME",
+	"become this user, when started as root" },
+{ "group", 0, STRING, 0, AT(group), 0, NULL, "NAME",
+	"and this group [the user's]" },
+{ "chroot", 0, STRING, 0, AT(chroot), 0, NULL, "DIR",
+	"see nothing above this folder" },
 { "version", 'V', ACT_VERSION, 0, 0, 0, NULL, NULL, "print the version" },
 { "help", 'h', ACT_HELP, 0, 0, 0, NULL, NULL, "print this" },
 #undef AT
@@ -230,6 +238,7 @@ set(unsigned i, const char *v, enum source s)
 {
 	static const char *const level[] = { "error", "warn", "info", "debug",
 	    "trace" };
+	static const char *const box[] = { "auto", "required", "off" };
 	const struct option *o = &table[i];
 	char *at = (char *)&conf + o->off;
 	struct names *names;
@@ -269,6 +278,14 @@ set(unsigned i, const char *v, enum source s)
 		if (k == 5)
 			return "must be error, warn, info, debug or trace";
 		log_level = k;
+		break;
+	case SANDBOX:
+		for (k = 0; k < 3; k++)
+			if (strcmp(v, box[k]) == 0)
+				break;
+		if (k == 3)
+			return "must be auto, required or off";
+		conf.sandbox = k;
 		break;
 	case LIST:
 		names = (struct names *)(void *)at;
@@ -519,6 +536,8 @@ conf_read(int argc, char **argv)
 	if (conf.fds.n > 0 && socket != NULL)
 		die(2, "--fd and --%s exclude each other: the socket is either "
 		    "passed in or our own", socket);
+	if (conf.group != NULL && conf.user == NULL)
+		die(2, "--group needs --user");
 	if (log_level < LOG_L_INFO)
 		conf.access_log = false;
 	if (conf.cert.n != conf.key.n)

@@ -10,6 +10,7 @@
 static struct listener listener[LISTENERS_MAX];
 static unsigned nlisteners;
 static int64_t watchdog, pinged;	/* ms: interval, last time */
+static bool replaced;		/* a new program serves */
 
 static void
 announce(void)
@@ -28,7 +29,8 @@ announce(void)
 		    l->origin[0] ? ")" : "");
 	}
 	snprintf(status, sizeof status, "serving %.300s", conf.root);
-	fd_ready(status);
+	if (!next_takes_over())
+		fd_ready(status);
 }
 
 /* Read all certificates and keys.  NULL, or what is wrong with one of them. */
@@ -74,6 +76,43 @@ schemes(void)
 	site_https_port(port);
 }
 
+/* Name what SIGHUP reads again, and give up all other rights. */
+static void
+give_up(void)
+{
+	unsigned i;
+
+	box_tree(conf.root);
+	for (i = 0; i < conf.cert.n; i++) {
+		box_again(conf.cert.v[i]);
+		box_again(conf.key.v[i]);
+	}
+	if (conf.log_file != NULL)
+		box_log(conf.log_file);
+	fd_notify_open();
+	next_watch();
+	box_drop();
+	box_enter();
+}
+
+/* The new program is ready: it has the listeners from now on. */
+static void
+hand_over(pid_t pid)
+{
+	unsigned i;
+
+	if (!next_go())
+		return;
+	info("replaced by process %ld", (long)pid);
+	replaced = true;
+	fd_notify("MAINPID=%ld", (long)pid);
+	fd_notify_close();
+	watchdog = 0;
+	for (i = 0; i < nlisteners; i++)
+		snprintf(listener[i].origin, sizeof listener[i].origin,
+		    "handed on");
+}
+
 static unsigned
 asked_to_end(void)
 {
@@ -96,6 +135,17 @@ turn(int64_t end)
 	if (watchdog > 0 && log_ms >= pinged + watchdog) {
 		fd_notify("WATCHDOG=1");
 		pinged = log_ms;
+	}
+	if (fd_signal[SIGUSR2] > 0) {
+		fd_signal[SIGUSR2] = 0;
+		next_start();
+	}
+	if (fd_signal[SIGIO] > 0) {
+		pid_t pid;
+
+		fd_signal[SIGIO] = 0;
+		if ((pid = next_news()) > 0)
+			hand_over(pid);
 	}
 	if (fd_signal[SIGHUP] > 0) {
 		fd_signal[SIGHUP] = 0;
@@ -141,16 +191,20 @@ static void
 loop(bool single)
 {
 	int64_t end;
+	unsigned i;
 
-	while (asked_to_end() == 0 && !unused(single))
+	while (asked_to_end() == 0 && !replaced && !unused(single))
 		turn(idle_end());
-	if (asked_to_end() == 0)
+	if (asked_to_end() == 0 && !replaced)
 		return;
 	fd_notify("STOPPING=1\nSTATUS=finishing %u connections", conn_count());
 	end = log_ms + conf.grace_ms;
-	while (log_ms < end && asked_to_end() < 2)
+	while (log_ms < end && asked_to_end() < 2 && !replaced)
 		turn(end);
+	next_end();
 	conn_stop();
+	for (i = 0; replaced && i < nlisteners; i++)
+		fd_unlisten(&listener[i]);
 	conn_drain();
 	end = log_ms + conf.drain_ms;
 	while (conn_count() > 0 && log_ms < end && asked_to_end() < 2)
@@ -171,6 +225,8 @@ main(int argc, char **argv)
 	nlisteners = fd_listeners(listener, LISTENERS_MAX);
 	for (i = 0; i < nlisteners; i++)
 		single &= listener[i].single;
+	if (!single)
+		next_init(argv, listener, nlisteners);
 	schemes();
 	root = fd_root(conf.root);
 	if (root < 0)
@@ -184,6 +240,7 @@ main(int argc, char **argv)
 	if (fd_queue() < 0)
 		die(1, "event queue: %s", strerror(errno));
 	file_init(root, files);
+	give_up();
 	watchdog = fd_watchdog();
 	announce();
 	conn_init(listener, nlisteners, conns);

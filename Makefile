@@ -33,7 +33,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes \
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(DEFS)
 
 # lowest first: a file calls only what stands before it
-OBJS = log.o metrics.o auth.o glob.o toml.o rules.o conf.o fd.o http.o file.o list.o site.o h2.o tls.o conn.o sws.o
+OBJS = log.o metrics.o auth.o glob.o toml.o rules.o conf.o fd.o next.o box.o http.o file.o list.o site.o h2.o tls.o conn.o sws.o
 
 sws: $(OBJS)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(OBJS) $(LIBS)

@@ -87,6 +87,7 @@ enum origin { S_DEFAULT, S_FILE, S_ENV, S_ARG };
 static const char *const words_level[] = { "error", "warn", "info", "debug",
     "trace", NULL };
 static const char *const words_log[] = { "combined", "json", "pretty", NULL };
+static const char *const words_box[] = { "auto", "required", "off", NULL };
 static const char *const words_listing[] = { "html", "json", "auto", NULL };
 
 static const struct option {
@@ -235,6 +236,14 @@ static const struct option {
 	"at once, 0 = by RLIMIT_NOFILE [0]", NULL },
 { "ready-fd", 0, NUMBER, FIXED, AT(ready_fd), 65535, NULL, "N",
 	"write a newline there when serving", NULL },
+{ "sandbox", 0, CHOICE, FIXED, AT(sandbox), 0, NULL, "WORD",
+	"auto, required or off [auto]", words_box },
+{ "user", 0, STRING, FIXED, AT(user), 0, NULL, "NAME",
+	"become this user, when started as root", NULL },
+{ "group", 0, STRING, FIXED, AT(group), 0, NULL, "NAME",
+	"and this group [the user's]", NULL },
+{ "chroot", 0, STRING, FIXED, AT(chroot), 0, NULL, "DIR",
+	"see nothing above this folder", NULL },
 { "compression", 'x', IGNORED_BOOL, 0, 0, 0, NULL, NULL, NULL, NULL },
 { "compression-level", 0, IGNORED, 0, 0, 0, NULL, "WORD", NULL, NULL },
 { "directory-listing-download", 0, IGNORED, 0, 0, 0, NULL, "LIST", NULL, NULL },
@@ -423,6 +432,8 @@ set(unsigned i, const char *v, enum origin s)
 			    "must be error, warn, info, debug or trace" :
 			    o->words == words_log ?
 			    "must be combined, json or pretty" :
+			    o->words == words_box ?
+			    "must be auto, required or off" :
 			    "must be html, json or auto";
 		break;
 	default:	/* a list: more of the same source add to it */
@@ -1030,6 +1041,8 @@ check_address(void)
 	if (new.fds.n > 0 && socket != NULL)
 		return bad("--fd and --%s exclude each other: the socket is "
 		    "either passed in or our own", socket);
+	if (new.group != NULL && new.user == NULL)
+		return bad("--group needs --user");
 	if (new.open && new.unix_socket != NULL)
 		return bad("--open and --unix-socket exclude each other: no "
 		    "browser opens a unix socket");

@@ -90,6 +90,7 @@ mute(int n)
 void
 fd_sane(void)
 {
+	const char *replaces = getenv("SWS_REPLACES");
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof sa;
 	bool client;
@@ -116,6 +117,8 @@ fd_sane(void)
 		if (is_socket(n) && (flag(n, SO_ACCEPTCONN) ||
 		    (client && same_file(0, n))))
 			mute(n);
+	if (replaces != NULL && strstr(replaces, "s:") != NULL)
+		log_syslog();	/* our predecessor muted descriptor 2 */
 }
 
 /* ---- listeners ---------------------------------------------------------- */
@@ -543,6 +546,47 @@ bind_unix(void)
 	}
 }
 
+/* Our own unix socket, bound by the process that we replace. */
+static void
+own_path(struct listener *l)
+{
+	struct sockaddr_un sa;
+	socklen_t len = sizeof sa;
+	struct stat st;
+
+	memset(&sa, 0, sizeof sa);
+	if (getsockname(l->fd, (struct sockaddr *)&sa, &len) < 0 ||
+	    sa.sun_family != AF_UNIX || sa.sun_path[0] == '\0' ||
+	    lstat(sa.sun_path, &st) < 0)
+		return;
+	l->path = strndup(sa.sun_path, sizeof sa.sun_path);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+}
+
+/* Take just what the process that we replace has, whatever the options say.
+ * how: a letter a listener, (p)assed to it or its (o)wn. */
+static void
+take_over(const char *how)
+{
+	struct listener *l;
+	unsigned i;
+
+	passed.who = "handed on";
+	for (i = 0; i < passed.n && (how[i] == 'p' || how[i] == 'o'); i++) {
+		if (!adopt_passed(i))
+			die(1, "descriptor %d, handed on, is %s",
+			    passed.first + (int)i,
+			    describe(passed.first + (int)i));
+		l = &found.l[found.n - 1];
+		if (how[i] == 'o') {
+			l->origin[0] = '\0';
+			own_path(l);
+		}
+	}
+	conf.ready_fd = -1;	/* it has been told */
+}
+
 /* Descriptors that were passed and are not served: say so, keep them from
  * children, close second ones of a socket that is. */
 static void
@@ -586,12 +630,15 @@ leftovers(void)
 unsigned
 fd_listeners(struct listener *l, unsigned cap)
 {
+	const char *replaces = getenv("SWS_REPLACES");
 	unsigned i;
 
 	found.l = l;
 	found.cap = cap;
 	read_passed();
-	if (conf.fds.n > 0) {
+	if (replaces != NULL) {
+		take_over(replaces);
+	} else if (conf.fds.n > 0) {
 		for (i = 0; i < conf.fds.n; i++)
 			adopt_asked(conf.fds.v[i]);
 	} else if (conf.address_asked) {
@@ -615,7 +662,8 @@ fd_listeners(struct listener *l, unsigned cap)
 		bind_tcp(conf.port);
 	}
 	i = found.n;
-	if (conf.tls && conf.https_redirect && conf.https_from_port > 0)
+	if (conf.tls && conf.https_redirect && conf.https_from_port > 0 &&
+	    replaces == NULL)
 		bind_tcp(conf.https_from_port);
 	for (; i < found.n; i++)
 		snprintf(l[i].name, sizeof l[i].name, "http");
@@ -730,7 +778,8 @@ fd_limits(unsigned *conns, unsigned *files)
 
 /* ---- the event queue ---------------------------------------------------- */
 
-static const int caught[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2 };
+static const int caught[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR2,
+	SIGIO };
 enum { NCAUGHT = sizeof caught / sizeof caught[0] };
 
 static int queue = -1;
@@ -972,40 +1021,52 @@ fd_sendfile(int sock, int file, off_t *off, size_t len)
 
 /* ---- the supervisor ------------------------------------------------------ */
 
-/* Opened by the first message, which is sent before rights are dropped. */
 static int notify = -1;
 
 void
-fd_notify(const char *fmt, ...)
+fd_notify_open(void)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const char *path = getenv("NOTIFY_SOCKET");
-	char buf[512];
-	va_list ap;
 	size_t len;
-	int n;
 
 	if (path == NULL || (path[0] != '/' && path[0] != '@'))
 		return;
 	len = strlen(path);
-	if (notify < 0 && len < sizeof sa.sun_path) {
-		memcpy(sa.sun_path, path, len);
-		if (path[0] == '@')
-			sa.sun_path[0] = '\0';
-		notify = socket(AF_UNIX, SOCK_DGRAM, 0);
-		if (notify >= 0)
-			fcntl(notify, F_SETFD, FD_CLOEXEC);
-		if (notify < 0 || connect(notify, (struct sockaddr *)&sa,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-		    len)) < 0) {
-			warn("NOTIFY_SOCKET: %s", strerror(errno));
-			if (notify >= 0)
-				close(notify);
-			notify = -1;
-			unsetenv("NOTIFY_SOCKET");	/* said once */
-			return;
-		}
+	if (len >= sizeof sa.sun_path) {
+		warn("NOTIFY_SOCKET: longer than an address");
+		return;
 	}
+	memcpy(sa.sun_path, path, len);
+	if (path[0] == '@')
+		sa.sun_path[0] = '\0';
+	notify = socket(AF_UNIX, SOCK_DGRAM, 0);
+	if (notify >= 0)
+		fcntl(notify, F_SETFD, FD_CLOEXEC);
+	if (notify < 0 || connect(notify, (struct sockaddr *)&sa, (socklen_t)
+	    (offsetof(struct sockaddr_un, sun_path) + len)) < 0) {
+		warn("NOTIFY_SOCKET: %s", strerror(errno));
+		fd_notify_close();
+	}
+}
+
+void
+fd_notify_close(void)
+{
+	if (notify >= 0)
+		close(notify);
+	notify = -1;
+}
+
+void
+fd_notify(const char *fmt, ...)
+{
+	char buf[512];
+	va_list ap;
+	int n;
+
+	if (notify < 0)
+		return;
 	va_start(ap, fmt);
 	n = vsnprintf(buf, sizeof buf, fmt, ap);
 	va_end(ap);
@@ -1033,7 +1094,7 @@ fd_watchdog(void)
 	const char *us = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
 	long long v;
 
-	if (us == NULL || getenv("NOTIFY_SOCKET") == NULL)
+	if (us == NULL || notify < 0)
 		return 0;
 	if (pid != NULL && strtol(pid, NULL, 10) != (long)getpid())
 		return 0;

@@ -115,6 +115,12 @@ log_syslog(void)
 	}
 }
 
+bool
+log_is_syslog(void)
+{
+	return messages.fd < 0;
+}
+
 /* One line of n bytes to syslog: facility daemon, RFC 3164 as /dev/log takes
  * it.  False when it could not be sent now. */
 static bool

@@ -13,6 +13,7 @@ static struct listener listener[LISTENERS_MAX];
 static unsigned nlisteners;
 static unsigned files;		/* at most open at a time */
 static int64_t watchdog, pinged;	/* ms: interval, last time */
+static bool replaced;		/* a new program serves */
 
 static void
 announce(void)
@@ -31,7 +32,8 @@ announce(void)
 		    l->origin[0] ? ")" : "");
 	}
 	snprintf(status, sizeof status, "serving %.300s", conf.root);
-	fd_ready(status);
+	if (!next_takes_over())
+		fd_ready(status);
 }
 
 /* In a child: become a browser that shows url. */
@@ -180,6 +182,65 @@ reload(void)
 	fd_notify("READY=1");
 }
 
+static void
+again(const char *path)
+{
+	if (path != NULL)
+		box_again(path);
+}
+
+/* Name what is read from now on, much of it by SIGHUP, and give up the right to
+ * all else. */
+static void
+give_up(void)
+{
+	struct vhost *v;
+	unsigned i, n = rules_hosts(conf.rules, &v);
+
+	box_tree(conf.root);
+	if (conf.relative_root)
+		again(conf.root);
+	for (i = 0; i < n; i++) {
+		box_tree(v[i].root);
+		again(v[i].cert);
+		again(v[i].key);
+	}
+	for (i = 0; i < conf.cert.n; i++) {
+		again(conf.cert.v[i]);
+		again(conf.key.v[i]);
+	}
+	again(conf.config_file ? conf.config_file : "sws.toml");
+	again(conf.mime_types);
+	again(conf.page404);
+	again(conf.page50x);
+	again(conf.page_fallback);
+	again(conf.maintenance_file);
+	if (conf.log_file != NULL)
+		box_log(conf.log_file);
+	fd_notify_open();
+	next_watch();
+	box_drop();
+	box_enter();
+}
+
+/* The new program is ready: it has the listeners from now on. */
+static void
+hand_over(pid_t pid)
+{
+	unsigned i;
+
+	if (!next_go())
+		return;
+	info("replaced by process %ld", (long)pid);
+	replaced = true;
+	fd_notify("MAINPID=%ld", (long)pid);
+	fd_notify_close();
+	watchdog = 0;
+	for (i = 0; i < nlisteners; i++)
+		snprintf(listener[i].origin, sizeof listener[i].origin,
+		    "handed on");
+}
+
 static unsigned
 asked_to_end(void)
 {
@@ -202,6 +263,17 @@ turn(int64_t end)
 	if (watchdog > 0 && log_ms >= pinged + watchdog) {
 		fd_notify("WATCHDOG=1");
 		pinged = log_ms;
+	}
+	if (fd_signal[SIGUSR2] > 0) {
+		fd_signal[SIGUSR2] = 0;
+		next_start();
+	}
+	if (fd_signal[SIGIO] > 0) {
+		pid_t pid;
+
+		fd_signal[SIGIO] = 0;
+		if ((pid = next_news()) > 0)
+			hand_over(pid);
 	}
 	if (fd_signal[SIGHUP] > 0) {
 		fd_signal[SIGHUP] = 0;
@@ -234,16 +306,20 @@ static void
 loop(bool single)
 {
 	int64_t end;
+	unsigned i;
 
-	while (asked_to_end() == 0 && !unused(single))
+	while (asked_to_end() == 0 && !replaced && !unused(single))
 		turn(idle_end());
-	if (asked_to_end() == 0)
+	if (asked_to_end() == 0 && !replaced)
 		return;
 	fd_notify("STOPPING=1\nSTATUS=finishing %u connections", conn_count());
 	end = log_ms + conf.grace_ms;
-	while (log_ms < end && asked_to_end() < 2)
+	while (log_ms < end && asked_to_end() < 2 && !replaced)
 		turn(end);
+	next_end();
 	conn_stop();
+	for (i = 0; replaced && i < nlisteners; i++)
+		fd_unlisten(&listener[i]);
 	conn_drain();
 	end = log_ms + conf.drain_ms;
 	while (conn_count() > 0 && log_ms < end && asked_to_end() < 2)
@@ -263,6 +339,8 @@ main(int argc, char **argv)
 	nlisteners = fd_listeners(listener, LISTENERS_MAX);
 	for (i = 0; i < nlisteners; i++)
 		single &= listener[i].single;
+	if (!single)
+		next_init(argv, listener, nlisteners);
 	schemes();
 	if (conf.ready_fd >= 0 && fcntl(conf.ready_fd, F_GETFD) < 0)
 		die(1, "--ready-fd %d: %s", conf.ready_fd, strerror(errno));
@@ -274,11 +352,12 @@ main(int argc, char **argv)
 		die(1, "event queue: %s", strerror(errno));
 	if ((why = site_init(files)) != NULL)
 		die(1, "%s", why);
-	watchdog = fd_watchdog();
-	announce();
 	conn_init(listener, nlisteners, conns);
 	if (conf.open && nlisteners > 0)
 		open_browser();
+	give_up();
+	watchdog = fd_watchdog();
+	announce();
 	loop(single);
 	for (i = 0; i < nlisteners; i++)
 		fd_unlisten(&listener[i]);

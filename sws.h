@@ -220,6 +220,8 @@ void info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Standard error belongs to a client: from now on use syslog(3)'s socket. */
 void log_syslog(void);
+/* Was it called? */
+bool log_is_syslog(void);
 /* Send access lines to file, opened anew at each call, or with NULL to where
  * messages go.  -1 with errno. */
 int log_open(const char *file);
@@ -419,6 +421,8 @@ struct conf {
 	struct names headers;	/* "Name: value" */
 	bool tcp_asked;		/* host or port named by anyone */
 	bool address_asked;	/* that, or a unix socket */
+	unsigned sandbox;	/* box.c's enum */
+	const char *user, *group, *chroot;	/* or NULL */
 	int ansi;		/* 0, 1, -1 = nobody said */
 	struct net trusted[NETS_MAX];	/* proxies */
 	unsigned ntrusted;
@@ -479,6 +483,10 @@ ssize_t fd_sendfile(int sock, int file, off_t *off, size_t len);
 /* send(2) with what the system has of MSG_NOSIGNAL and, for `more`, MSG_MORE. */
 ssize_t fd_send(int sock, const void *a, size_t na, const void *b, size_t nb,
     bool more);
+/* Connect to the supervisor's NOTIFY_SOCKET, while that is allowed. */
+void fd_notify_open(void);
+/* From now on somebody else speaks to it. */
+void fd_notify_close(void);
 /* Tell the supervisor (sd_notify(3) protocol); no-op without NOTIFY_SOCKET. */
 void fd_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Say that serving has begun: READY=1 and --ready-fd. */
@@ -493,6 +501,39 @@ int fd_root(const char *path);
 int fd_beneath(int root, const char *name, int flags, bool links);
 /* The same for looking only: a descriptor for fstat, without side effects. */
 int fd_look(int root, const char *name, bool links);
+
+/* ---- next.c: the program that follows us, SIGUSR2 ---------------------- */
+/* Fork the sibling that can start argv anew, with the n listeners of l. */
+void next_init(char **argv, struct listener *l, unsigned n);
+/* From now on SIGIO says that there is news. */
+void next_watch(void);
+/* When we replace a process: tell it that we are ready, and go on once it
+ * leaves; else the end.  False: we replace nobody. */
+bool next_takes_over(void);
+/* Ask the sibling to begin. */
+void next_start(void);
+/* The new program's pid when it is ready, 0 when there is nothing to be done. */
+pid_t next_news(void);
+/* Let it serve.  False: it has ended meanwhile, we stay. */
+bool next_go(void);
+/* No more of that: the sibling ends, and unlinks our own unix sockets if they
+ * have not gone to a new program. */
+void next_end(void);
+
+/* ---- box.c: giving up rights -------------------------------------------- */
+enum { BOX_AUTO, BOX_REQUIRED, BOX_OFF };	/* conf.sandbox */
+/* What can be read in the box, to be called before box_drop: all beneath the
+ * folder dir ... */
+void box_tree(const char *dir);
+/* ... and what stands at path, now and after it was replaced (SIGHUP). */
+void box_again(const char *path);
+/* What can be appended to, or made: the log file. */
+void box_log(const char *path);
+/* Become conf.user and conf.group beneath conf.chroot, for good; ends the
+ * process when that cannot be. */
+void box_drop(void);
+/* From here on: read what was named, accept, read, write, tell the time. */
+void box_enter(void);
 
 /* ---- http.c: HTTP/1.1 bytes <-> req, resp ----------------------------- */
 /* No status of HTTP: a 400 whose page says what is wrong. */

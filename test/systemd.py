@@ -423,7 +423,7 @@ def reload():
     renew(3, ('no certificate', 'no key'))
     m.run('systemctl', 'reload', 'sws.service')
     check('reload: what is wrong is told', wait(
-        lambda: 'the old ones stay' in m.journal()), m.journal())
+        lambda: 'all stays as it was' in m.journal()), m.journal())
     equal('reload: and not used', (subject(), m.main()), ('two', pid))
 
 

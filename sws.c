@@ -209,7 +209,7 @@ give_up(void)
 		again(conf.cert.v[i]);
 		again(conf.key.v[i]);
 	}
-	again(conf.config_file ? conf.config_file : "sws.toml");
+	again(conf.config_file);
 	again(conf.mime_types);
 	again(conf.page404);
 	again(conf.page50x);

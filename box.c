@@ -20,9 +20,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #elif defined(__FreeBSD__)
 #include <sys/capsicum.h>
 #endif
@@ -239,18 +236,41 @@ box_log(const char *path)
 
 /* ---- seccomp --------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
+/* seccomp(2) and the instructions of its filter, as <linux/seccomp.h> and
+ * <linux/filter.h> have them; a libc comes without those. */
+enum { SET_MODE_FILTER = 1 };
+#define KILL 0x80000000u
+#define ERRNO(e) (0x00050000u | (e))
+#define ALLOW 0x7fff0000u
+enum { LOAD = 0x20, AND = 0x54, JUMP_EQUAL = 0x15, RETURN = 0x06 };
+struct instruction {
+	uint16_t code;
+	uint8_t yes, no;	/* so many are left out after a JUMP */
+	uint32_t k;
+};
+struct program {
+	uint16_t n;
+	struct instruction *first;
+};
+struct data {
+	int32_t nr;
+	uint32_t arch;
+	uint64_t at, args[6];
+};
+
+/* AUDIT_ARCH_... of <linux/audit.h> */
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define OUR_ARCH 0xc000003eu
 #elif defined(__i386__)
-#define OUR_ARCH AUDIT_ARCH_I386
-#elif defined(__aarch64__) && defined(__AARCH64EL__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
+#define OUR_ARCH 0x40000003u
+#elif defined(__aarch64__) && defined(__AARCH64EL__) && !defined(__ILP32__)
+#define OUR_ARCH 0xc00000b7u
 #elif defined(__arm__) && defined(__ARMEL__)
-#define OUR_ARCH AUDIT_ARCH_ARM
+#define OUR_ARCH 0x40000028u
 #elif defined(__riscv) && __riscv_xlen == 64
-#define OUR_ARCH AUDIT_ARCH_RISCV64
+#define OUR_ARCH 0xc00000f3u
 #else
-#define OUR_ARCH 0
+#define OUR_ARCH 0u
 #endif
 
 /* What a call's arguments have to be. */
@@ -342,26 +362,26 @@ static const struct call {
 enum { NCALLS = sizeof calls / sizeof calls[0], CALLS_MAX = 45 };
 _Static_assert(NCALLS <= CALLS_MAX, "so many are allowed in the box");
 
-static struct sock_filter prog[NCALLS * 9 + 8];
-static unsigned short nprog;
+static struct instruction prog[NCALLS * 9 + 8];
+static uint16_t nprog;
 
 static void
 put(unsigned code, uint32_t k, unsigned yes, unsigned no)
 {
-	prog[nprog++] = (struct sock_filter){ (uint16_t)code, (uint8_t)yes,
+	prog[nprog++] = (struct instruction){ (uint16_t)code, (uint8_t)yes,
 	    (uint8_t)no, k };
 }
 
 static void
 load(size_t off)
 {
-	put(BPF_LD | BPF_W | BPF_ABS, (uint32_t)off, 0, 0);
+	put(LOAD, (uint32_t)off, 0, 0);
 }
 
 static void
 verdict(uint32_t v)
 {
-	put(BPF_RET | BPF_K, v, 0, 0);
+	put(RETURN, v, 0, 0);
 }
 
 /* The call nr is allowed when argument i, as far as mask covers it, is one of
@@ -372,29 +392,29 @@ one_of(int nr, unsigned i, uint32_t mask, const uint32_t *v, unsigned n,
 {
 	unsigned k;
 
-	put(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 0, n + 4);
-	load(offsetof(struct seccomp_data, args) + i * sizeof(uint64_t));
-	put(BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
+	put(JUMP_EQUAL, (uint32_t)nr, 0, n + 4);
+	load(offsetof(struct data, args) + i * sizeof(uint64_t));
+	put(AND, mask, 0, 0);
 	for (k = 0; k < n; k++)
-		put(BPF_JMP | BPF_JEQ | BPF_K, v[k], n - k, 0);
+		put(JUMP_EQUAL, v[k], n - k, 0);
 	verdict(otherwise);
-	verdict(SECCOMP_RET_ALLOW);
+	verdict(ALLOW);
 }
 
 /* sendto(2) as send(2): no address, whose upper half counts too. */
 static void
 unaddressed(int nr, uint32_t otherwise)
 {
-	const size_t at = offsetof(struct seccomp_data, args) +
+	const size_t at = offsetof(struct data, args) +
 	    4 * sizeof(uint64_t);
 
-	put(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 0, 6);
+	put(JUMP_EQUAL, (uint32_t)nr, 0, 6);
 	load(at);
-	put(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2);
+	put(JUMP_EQUAL, 0, 0, 2);
 	load(at + sizeof(uint32_t));
-	put(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+	put(JUMP_EQUAL, 0, 1, 0);
 	verdict(otherwise);
-	verdict(SECCOMP_RET_ALLOW);
+	verdict(ALLOW);
 }
 
 static void
@@ -417,10 +437,10 @@ permit(const struct call *c, uint32_t otherwise)
 
 	switch (c->test) {
 	case ANY:
-		put(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)c->nr, 0, 1);
+		put(JUMP_EQUAL, (uint32_t)c->nr, 0, 1);
 		/* without Landlock nobody sees that call's flags */
 		verdict(c->nr == SYS_openat2 && rules < 0 ?
-		    SECCOMP_RET_ERRNO | ENOSYS : SECCOMP_RET_ALLOW);
+		    ERRNO(ENOSYS) : ALLOW);
 		break;
 	case OPEN:
 	case OPENAT:
@@ -453,21 +473,21 @@ permit(const struct call *c, uint32_t otherwise)
 static int
 seccomp(bool kill)
 {
-	uint32_t no = kill ? SECCOMP_RET_KILL_PROCESS :
-	    SECCOMP_RET_ERRNO | ENOSYS;
-	struct sock_fprog p = { .filter = prog };
+	uint32_t no = kill ? KILL :
+	    ERRNO(ENOSYS);
+	struct program p = { .first = prog };
 	unsigned i;
 
 	nprog = 0;
-	load(offsetof(struct seccomp_data, arch));
-	put(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);
-	verdict(SECCOMP_RET_KILL_PROCESS);
-	load(offsetof(struct seccomp_data, nr));
+	load(offsetof(struct data, arch));
+	put(JUMP_EQUAL, OUR_ARCH, 1, 0);
+	verdict(KILL);
+	load(offsetof(struct data, nr));
 	for (i = 0; i < NCALLS; i++)
-		permit(&calls[i], kill ? no : SECCOMP_RET_ERRNO | EPERM);
+		permit(&calls[i], kill ? no : ERRNO(EPERM));
 	verdict(no);
-	p.len = nprog;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p);
+	p.n = nprog;
+	return (int)syscall(SYS_seccomp, SET_MODE_FILTER, 0, &p);
 }
 
 /* ---- all of it -------------------------------------------------------------------- */
@@ -500,7 +520,10 @@ box_enter(void)
 	}
 	/* no core file with our keys, no debugger of our user's */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno == ENOSYS)
+	/* a filter that we are in already, as that of RestrictSUIDSGID= in
+	 * systemd.exec(5), can keep it from us: somebody wanted that */
+	if (syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno == ENOSYS &&
+	    prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0)
 		no_openat2 = " openat2";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die(1, "no_new_privs: %s", strerror(errno));

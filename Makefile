@@ -63,12 +63,22 @@ sws-asan: $(OBJS)
 test-asan: sws-asan
 	SWS=$$PWD/sws-asan SLOW=3 ./test.sh $(WIRE)
 
+# and in the sandbox that kills; the kernel's openat2 is wanted there
+test-sandbox: sws sws-musl
+	SWS=$$PWD/test/sandboxed ./test.sh $(WIRE)
+	PROGRAM=$$PWD/sws-musl SWS=$$PWD/test/sandboxed ./test.sh $(PLAIN)
+
+sws-musl: $(OBJS)
+	musl-gcc $(ALL_CFLAGS) -static -DNO_TLS -DNO_HTTP2 -o $@ $(OBJS:.o=.c)
+
 test-valgrind: sws
 	SWS=$$PWD/test/valgrind SLOW=8 ./test.sh $(WIRE)
 
 # the parts that talk to a running server
 WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
 	clients.py attack.py lint.py site.py options.py
+# of these, those without TLS and HTTP/2
+PLAIN = http1.py pipeline.py files.py listen.py
 
 soak: sws
 	RACE=600 ./test.sh files.py
@@ -118,7 +128,7 @@ install-systemd:
 	    install -m 644 systemd/etc_default_sws $$d/sws
 
 clean:
-	rm -f sws sws-asan $(OBJS)
+	rm -f sws sws-asan sws-musl $(OBJS)
 
-.PHONY: deps run test test-asan test-valgrind soak fuzz bench \
+.PHONY: deps run test test-asan test-sandbox test-valgrind soak fuzz bench \
 	completions install install-systemd clean

@@ -420,9 +420,10 @@ unaddressed(int nr, uint32_t otherwise)
 static void
 permit(const struct call *c, uint32_t otherwise)
 {
-	/* read only, or exactly as log.c does it */
-	static const uint32_t modes = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND |
-	    (O_TMPFILE & ~O_DIRECTORY);
+	/* read only, or exactly as log.c does it; musl has O_PATH in its
+	 * O_ACCMODE */
+	static const uint32_t modes = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC |
+	    O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
 	static const uint32_t log[] = { O_RDONLY,
 	    O_WRONLY | O_CREAT | O_APPEND };
 	static const uint32_t none[] = { 0 };

@@ -7,6 +7,8 @@ import atexit, os, re, select, shutil, signal, socket, ssl, subprocess, sys
 import tempfile, threading, time
 
 SWS = os.path.abspath(os.environ.get('SWS', './sws'))
+# every server is in the strictest sandbox
+STRICT = os.path.basename(SWS) == 'sandboxed'
 # sanitizers and valgrind are slower: every waiting time is multiplied
 SLOW = float(os.environ.get('SLOW', '1'))
 # it holds descriptors of its own and shows a process a copy of its environment

@@ -663,9 +663,11 @@ bool h2_later(const struct h2 *h);
 /* And is it one whose content goes on then, so that the turn is to come soon? */
 bool h2_makes(const struct h2 *h);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
- * asked for an echo, so that what it sent before is served; called again, the
- * echo is not waited for. */
-void h2_drain(struct h2 *h);
+ * asked for an echo, so that what it sent before is served, unless it has to be
+ * now. */
+void h2_drain(struct h2 *h, bool now);
+/* Has it been told, and is nothing of it left? */
+bool h2_drained(const struct h2 *h);
 void h2_free(struct h2 *h);
 
 /* ---- tls.c: TLS 1.2 records <-> bytes ------------------------- */
@@ -724,8 +726,9 @@ unsigned conn_last_call(void);
 /* Leave the listeners alone from now on; the queues of our own are emptied
  * first, those of passed ones stay for whoever comes next. */
 void conn_stop(void);
-/* Answer what is in flight with "close", end what is idle. */
-void conn_drain(void);
+/* Answer what is in flight with "close", end what is idle; with no hurry, only
+ * when its time is over, so that a request on its way is not lost. */
+void conn_drain(bool no_hurry);
 /* How many connections are open. */
 unsigned conn_count(void);
 /* Since when (log_ms) none has been open; meaningless while one is. */

@@ -409,6 +409,7 @@ class H2(Conn):
     def __init__(self, server, kind='h2', **kw):
         import h2.config, h2.connection, h2.events
         self.events, self.closed, self.used = h2.events, False, 0
+        self.part = b''
         self.scheme = b'https' if kind == 'h2' else b'http'
         self.s = dial(server, kind == 'h2', 'h2', **kw)
         self.c = h2.connection.H2Connection(h2.config.H2Configuration(
@@ -426,6 +427,23 @@ class H2(Conn):
         self.s.sendall(self.c.data_to_send())
         return sid
 
+    def take(self, data):
+        """The events in data.  After GOAWAY, which sets .closed, frames come
+        for the streams that are open: h2 is not told of it, as it would take
+        none of them."""
+        all, at, keep = self.part + data, 0, []
+        while len(all) >= at + 9:
+            end = at + 9 + int.from_bytes(all[at:at + 3], 'big')
+            if len(all) < end:
+                break
+            if all[at + 3] == 7:
+                self.closed = True
+            else:
+                keep.append(all[at:end])
+            at = end
+        self.part = all[at:]
+        return self.c.receive_data(b''.join(keep))
+
     def ask(self, path, method, fields, host):
         self.used += 1
         sid, r = self.send(path, method, fields, host), Response()
@@ -434,7 +452,7 @@ class H2(Conn):
             if not data:
                 self.close()
                 raise EOFError('end of %r' % path)
-            for e in self.c.receive_data(data):
+            for e in self.take(data):
                 if getattr(e, 'stream_id', sid) != sid:
                     continue
                 if isinstance(e, self.events.ResponseReceived):
@@ -449,8 +467,6 @@ class H2(Conn):
                     r.complete = True
                 elif isinstance(e, self.events.StreamReset):
                     r.complete, r.reason = True, 'reset %d' % e.error_code
-                elif isinstance(e, self.events.ConnectionTerminated):
-                    self.closed = True
             self.s.sendall(self.c.data_to_send())
         return r
 

@@ -517,6 +517,9 @@ box_enter(void)
 		if (required)
 			die(1, "--sandbox required: not with a sanitizer");
 		debug("sandbox: off, with a sanitizer");
+		if (rules >= 0)
+			close(rules);
+		rules = -1;
 		return;
 	}
 	/* no core file with our keys, no debugger of our user's */

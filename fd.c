@@ -546,10 +546,12 @@ bind_unix(void)
 	}
 }
 
-/* Our own unix socket, bound by the process that we replace. */
+/* Our own unix socket, bound by the process that we replace; there is one at
+ * most. */
 static void
 own_path(struct listener *l)
 {
+	static char path[sizeof ((struct sockaddr_un *)NULL)->sun_path + 1];
 	struct sockaddr_un sa;
 	socklen_t len = sizeof sa;
 	struct stat st;
@@ -559,7 +561,8 @@ own_path(struct listener *l)
 	    sa.sun_family != AF_UNIX || sa.sun_path[0] == '\0' ||
 	    lstat(sa.sun_path, &st) < 0)
 		return;
-	l->path = strndup(sa.sun_path, sizeof sa.sun_path);
+	memcpy(path, sa.sun_path, sizeof sa.sun_path);
+	l->path = path;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
 }

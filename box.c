@@ -7,6 +7,8 @@
 #include "sws.h"
 
 #include <sys/stat.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -274,7 +276,7 @@ struct data {
 #endif
 
 /* What a call's arguments have to be. */
-enum test { ANY, OPEN, OPENAT, NOT_EXEC, FCNTL, IOCTL, CONNECTED, LINGER,
+enum test { ANY, OPEN, OPENAT, NOT_EXEC, FCNTL, IOCTL, CONNECTED, OPTION,
 	SOCKETCALL };
 
 /* All that is left.  Two libcs and five machines do the same by different
@@ -296,7 +298,7 @@ static const struct call {
 #ifdef SYS_recvfrom
 	{ SYS_recvfrom, ANY }, { SYS_sendto, CONNECTED },
 	{ SYS_sendmsg, ANY }, { SYS_getsockname, ANY },
-	{ SYS_setsockopt, LINGER },
+	{ SYS_setsockopt, OPTION },
 #endif
 #ifdef SYS_recv
 	{ SYS_recv, ANY },
@@ -429,7 +431,7 @@ permit(const struct call *c, uint32_t otherwise)
 	static const uint32_t none[] = { 0 };
 	static const uint32_t commands[] = { F_GETFD, F_SETFD, F_GETFL,
 	    F_DUPFD_CLOEXEC };
-	static const uint32_t linger[] = { SO_LINGER };
+	static const uint32_t option[] = { SO_LINGER, TCP_NODELAY };
 	static const uint32_t terminal[] = { TCGETS, TIOCGWINSZ, 0x802c542a };
 	/* getsockname, send, recv, sendto, recvfrom, shutdown, setsockopt,
 	 * sendmsg, accept4 of <linux/net.h>, whose arguments cannot be seen */
@@ -460,8 +462,8 @@ permit(const struct call *c, uint32_t otherwise)
 	case CONNECTED:
 		unaddressed(c->nr, otherwise);
 		break;
-	case LINGER:
-		one_of(c->nr, 2, UINT32_MAX, linger, 1, otherwise);
+	case OPTION:
+		one_of(c->nr, 2, UINT32_MAX, option, 2, otherwise);
 		break;
 	case SOCKETCALL:
 		one_of(c->nr, 0, UINT32_MAX, sockets, 9, otherwise);

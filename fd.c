@@ -255,17 +255,25 @@ passed_name(unsigned i)
 	return (struct str){ p, strcspn(p, ":") };
 }
 
+void
+fd_nodelay(int sock)
+{
+	int one = 1;
+
+	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
 /* What a listener needs: non-blocking for us alone to wait on, closed in
  * children, and TCP_NODELAY, which accepted sockets inherit. */
 static void
 prepare(int fd)
 {
-	int one = 1, f = fcntl(fd, F_GETFL);
+	int f = fcntl(fd, F_GETFL);
 
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (f >= 0)
 		fcntl(fd, F_SETFL, f | O_NONBLOCK);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	fd_nodelay(fd);
 }
 
 static struct listener *
@@ -278,6 +286,7 @@ add(int fd)
 	l = &found.l[found.n++];
 	memset(l, 0, sizeof *l);
 	l->fd = fd;
+	l->early = true;
 	return l;
 }
 

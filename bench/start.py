@@ -26,6 +26,7 @@ def once(args, tls):
     """Milliseconds to the first byte, to the first of an answer."""
     with socket.create_server(('127.0.0.1', 0)) as l:
         c = socket.create_connection(l.getsockname())
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             ctx = ssl.create_default_context()
             ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE

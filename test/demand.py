@@ -170,4 +170,34 @@ def peace():
     equal('idle: ends', s.stop(), 0)
 
 
-run([ends, second, peace])
+def queued():
+    """Who came before the start gets TCP_NODELAY too: the listener had none to
+    give when it made that connection, and a short answer would wait for the
+    client's delayed acknowledgement."""
+    out = os.path.join(tmpdir('trace'), 'calls')
+    if VALGRIND or STRICT or not shutil.which('strace'):
+        return skip('queued before the start', 'no strace of this')
+    with socket.create_server(('127.0.0.1', 0)) as l:
+        port = l.getsockname()[1]
+        early = socket.create_connection(('127.0.0.1', port))
+        early.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        p = spawn(['strace', '-o', out, '-e', 'trace=accept4,setsockopt', SWS,
+                   '--fd', '0', '--idle-exit', '1', root()], stdin=l,
+                  stderr=subprocess.DEVNULL, env=clean_env())
+        data, _ = read_all(early, 5, lambda d: b'<p>page' in d)
+        time.sleep(0.2)
+        with socket.create_connection(('127.0.0.1', port)) as late:
+            late.sendall(b'GET / HTTP/1.0\r\n\r\n')
+            read_all(late)
+        early.close()
+    equal('queued before the start: exit', p.wait(20 * SLOW), 0)
+    with open(out) as f:
+        text = f.read()
+    got = [fd in re.findall(r'setsockopt\((\d+), SOL_TCP, TCP_NODELAY', part)
+           for fd, part in re.findall(
+               r'accept4\(.*\) = (\d+)\n((?:set.*\n|.*EAGAIN.*\n)*)', text)]
+    equal('queued before the start: without delay; later ones inherit it', got,
+          [True, False])
+
+
+run([ends, second, peace, queued])

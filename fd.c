@@ -596,6 +596,8 @@ take_over(const char *how)
 			own_path(l);
 		}
 	}
+	if (found.n == 0)
+		die(1, "SWS_REPLACES is set, but no listener was handed on");
 	conf.ready_fd = -1;	/* it has been told */
 }
 

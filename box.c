@@ -7,6 +7,7 @@
 #include "sws.h"
 
 #include <sys/stat.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -213,8 +214,12 @@ static void
 again(const char *path, uint64_t file, uint64_t dir)
 {
 	char folder[PATH_MAX], real[PATH_MAX];
+	struct stat st;
 
 	allow(path, file);
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	    !S_ISDIR(st.st_mode))
+		return;		/* a terminal, whose folder has others */
 	if (folder_of(path, folder, sizeof folder))
 		allow(folder, dir);
 	if (realpath(path, real) != NULL && folder_of(real, folder,
@@ -257,6 +262,8 @@ struct data {
 	uint32_t arch;
 	uint64_t at, args[6];
 };
+/* where argument i is, its lower half first */
+#define ARG(i) (offsetof(struct data, args) + (i) * sizeof(uint64_t))
 
 /* AUDIT_ARCH_... of <linux/audit.h> */
 #if defined(__x86_64__) && !defined(__ILP32__)
@@ -295,7 +302,7 @@ static const struct call {
 #endif
 #ifdef SYS_recvfrom
 	{ SYS_recvfrom, ANY }, { SYS_sendto, CONNECTED },
-	{ SYS_sendmsg, ANY }, { SYS_getsockname, ANY },
+	{ SYS_getsockname, ANY },
 	{ SYS_setsockopt, LINGER },
 #endif
 #ifdef SYS_recv
@@ -307,7 +314,7 @@ static const struct call {
 #ifdef SYS_socketcall
 	{ SYS_socketcall, SOCKETCALL },
 #endif
-	{ SYS_sendfile, ANY },
+	{ SYS_writev, ANY }, { SYS_sendfile, ANY },
 #ifdef SYS_sendfile64
 	{ SYS_sendfile64, ANY },
 #endif
@@ -368,6 +375,7 @@ static uint16_t nprog;
 static void
 put(unsigned code, uint32_t k, unsigned yes, unsigned no)
 {
+	assert(nprog < sizeof prog / sizeof prog[0]);
 	prog[nprog++] = (struct instruction){ (uint16_t)code, (uint8_t)yes,
 	    (uint8_t)no, k };
 }
@@ -393,7 +401,7 @@ one_of(int nr, unsigned i, uint32_t mask, const uint32_t *v, unsigned n,
 	unsigned k;
 
 	put(JUMP_EQUAL, (uint32_t)nr, 0, n + 4);
-	load(offsetof(struct data, args) + i * sizeof(uint64_t));
+	load(ARG(i));
 	put(AND, mask, 0, 0);
 	for (k = 0; k < n; k++)
 		put(JUMP_EQUAL, v[k], n - k, 0);
@@ -401,18 +409,15 @@ one_of(int nr, unsigned i, uint32_t mask, const uint32_t *v, unsigned n,
 	verdict(ALLOW);
 }
 
-/* sendto(2) as send(2): no address, whose upper half counts too. */
+/* The call nr is allowed when the words at x and y have these values. */
 static void
-unaddressed(int nr, uint32_t otherwise)
+both(int nr, size_t x, uint32_t vx, size_t y, uint32_t vy, uint32_t otherwise)
 {
-	const size_t at = offsetof(struct data, args) +
-	    4 * sizeof(uint64_t);
-
 	put(JUMP_EQUAL, (uint32_t)nr, 0, 6);
-	load(at);
-	put(JUMP_EQUAL, 0, 0, 2);
-	load(at + sizeof(uint32_t));
-	put(JUMP_EQUAL, 0, 1, 0);
+	load(x);
+	put(JUMP_EQUAL, vx, 0, 2);
+	load(y);
+	put(JUMP_EQUAL, vy, 1, 0);
 	verdict(otherwise);
 	verdict(ALLOW);
 }
@@ -429,11 +434,10 @@ permit(const struct call *c, uint32_t otherwise)
 	static const uint32_t none[] = { 0 };
 	static const uint32_t commands[] = { F_GETFD, F_SETFD, F_GETFL,
 	    F_DUPFD_CLOEXEC };
-	static const uint32_t linger[] = { SO_LINGER };
 	static const uint32_t terminal[] = { TCGETS, TIOCGWINSZ, 0x802c542a };
 	/* getsockname, send, recv, sendto, recvfrom, shutdown, setsockopt,
-	 * sendmsg, accept4 of <linux/net.h>, whose arguments cannot be seen */
-	static const uint32_t sockets[] = { 6, 9, 10, 11, 12, 13, 14, 16, 18 };
+	 * accept4 of <linux/net.h>, whose arguments cannot be seen */
+	static const uint32_t sockets[] = { 6, 9, 10, 11, 12, 13, 14, 18 };
 	unsigned nlog = conf.log_file != NULL ? 2 : 1;
 
 	switch (c->test) {
@@ -458,13 +462,15 @@ permit(const struct call *c, uint32_t otherwise)
 		one_of(c->nr, 1, UINT32_MAX, terminal, 3, otherwise);
 		break;
 	case CONNECTED:
-		unaddressed(c->nr, otherwise);
+		/* sendto(2) as send(2): the address is NULL */
+		both(c->nr, ARG(4), 0, ARG(4) + sizeof(uint32_t), 0,
+		    otherwise);
 		break;
 	case LINGER:
-		one_of(c->nr, 2, UINT32_MAX, linger, 1, otherwise);
+		both(c->nr, ARG(1), SOL_SOCKET, ARG(2), SO_LINGER, otherwise);
 		break;
 	case SOCKETCALL:
-		one_of(c->nr, 0, UINT32_MAX, sockets, 9, otherwise);
+		one_of(c->nr, 0, UINT32_MAX, sockets, 8, otherwise);
 		break;
 	}
 }
@@ -474,8 +480,7 @@ permit(const struct call *c, uint32_t otherwise)
 static int
 seccomp(bool kill)
 {
-	uint32_t no = kill ? KILL :
-	    ERRNO(ENOSYS);
+	uint32_t no = kill ? KILL : ERRNO(ENOSYS);
 	struct program p = { .first = prog };
 	unsigned i;
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -215,8 +216,12 @@ static void
 again(const char *path, uint64_t file, uint64_t dir)
 {
 	char folder[PATH_MAX], real[PATH_MAX];
+	struct stat st;
 
 	allow(path, file);
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	    !S_ISDIR(st.st_mode))
+		return;		/* a terminal, whose folder has others */
 	if (folder_of(path, folder, sizeof folder))
 		allow(folder, dir);
 	if (realpath(path, real) != NULL && folder_of(real, folder,
@@ -259,6 +264,8 @@ struct data {
 	uint32_t arch;
 	uint64_t at, args[6];
 };
+/* where argument i is, its lower half first */
+#define ARG(i) (offsetof(struct data, args) + (i) * sizeof(uint64_t))
 
 /* AUDIT_ARCH_... of <linux/audit.h> */
 #if defined(__x86_64__) && !defined(__ILP32__)
@@ -297,8 +304,7 @@ static const struct call {
 #endif
 #ifdef SYS_recvfrom
 	{ SYS_recvfrom, ANY }, { SYS_sendto, CONNECTED },
-	{ SYS_sendmsg, ANY }, { SYS_getsockname, ANY },
-	{ SYS_setsockopt, OPTION },
+	{ SYS_getsockname, ANY }, { SYS_setsockopt, OPTION },
 #endif
 #ifdef SYS_recv
 	{ SYS_recv, ANY },
@@ -309,7 +315,7 @@ static const struct call {
 #ifdef SYS_socketcall
 	{ SYS_socketcall, SOCKETCALL },
 #endif
-	{ SYS_sendfile, ANY },
+	{ SYS_writev, ANY }, { SYS_sendfile, ANY },
 #ifdef SYS_sendfile64
 	{ SYS_sendfile64, ANY },
 #endif
@@ -370,6 +376,7 @@ static uint16_t nprog;
 static void
 put(unsigned code, uint32_t k, unsigned yes, unsigned no)
 {
+	assert(nprog < sizeof prog / sizeof prog[0]);
 	prog[nprog++] = (struct instruction){ (uint16_t)code, (uint8_t)yes,
 	    (uint8_t)no, k };
 }
@@ -395,7 +402,7 @@ one_of(int nr, unsigned i, uint32_t mask, const uint32_t *v, unsigned n,
 	unsigned k;
 
 	put(JUMP_EQUAL, (uint32_t)nr, 0, n + 4);
-	load(offsetof(struct data, args) + i * sizeof(uint64_t));
+	load(ARG(i));
 	put(AND, mask, 0, 0);
 	for (k = 0; k < n; k++)
 		put(JUMP_EQUAL, v[k], n - k, 0);
@@ -403,18 +410,31 @@ one_of(int nr, unsigned i, uint32_t mask, const uint32_t *v, unsigned n,
 	verdict(ALLOW);
 }
 
-/* sendto(2) as send(2): no address, whose upper half counts too. */
+/* sendto(2) as send(2): the address, whose upper half counts too, is NULL. */
 static void
 unaddressed(int nr, uint32_t otherwise)
 {
-	const size_t at = offsetof(struct data, args) +
-	    4 * sizeof(uint64_t);
-
 	put(JUMP_EQUAL, (uint32_t)nr, 0, 6);
-	load(at);
+	load(ARG(4));
 	put(JUMP_EQUAL, 0, 0, 2);
-	load(at + sizeof(uint32_t));
+	load(ARG(4) + sizeof(uint32_t));
 	put(JUMP_EQUAL, 0, 1, 0);
+	verdict(otherwise);
+	verdict(ALLOW);
+}
+
+/* setsockopt(2) as conn.c and fd.c use it. */
+static void
+options(int nr, uint32_t otherwise)
+{
+	put(JUMP_EQUAL, (uint32_t)nr, 0, 9);
+	load(ARG(1));
+	put(JUMP_EQUAL, SOL_SOCKET, 0, 2);
+	load(ARG(2));
+	put(JUMP_EQUAL, SO_LINGER, 4, 3);
+	put(JUMP_EQUAL, IPPROTO_TCP, 0, 2);
+	load(ARG(2));
+	put(JUMP_EQUAL, TCP_NODELAY, 1, 0);
 	verdict(otherwise);
 	verdict(ALLOW);
 }
@@ -431,11 +451,10 @@ permit(const struct call *c, uint32_t otherwise)
 	static const uint32_t none[] = { 0 };
 	static const uint32_t commands[] = { F_GETFD, F_SETFD, F_GETFL,
 	    F_DUPFD_CLOEXEC };
-	static const uint32_t option[] = { SO_LINGER, TCP_NODELAY };
 	static const uint32_t terminal[] = { TCGETS, TIOCGWINSZ, 0x802c542a };
 	/* getsockname, send, recv, sendto, recvfrom, shutdown, setsockopt,
-	 * sendmsg, accept4 of <linux/net.h>, whose arguments cannot be seen */
-	static const uint32_t sockets[] = { 6, 9, 10, 11, 12, 13, 14, 16, 18 };
+	 * accept4 of <linux/net.h>, whose arguments cannot be seen */
+	static const uint32_t sockets[] = { 6, 9, 10, 11, 12, 13, 14, 18 };
 	unsigned nlog = conf.log_file != NULL ? 2 : 1;
 
 	switch (c->test) {
@@ -463,10 +482,10 @@ permit(const struct call *c, uint32_t otherwise)
 		unaddressed(c->nr, otherwise);
 		break;
 	case OPTION:
-		one_of(c->nr, 2, UINT32_MAX, option, 2, otherwise);
+		options(c->nr, otherwise);
 		break;
 	case SOCKETCALL:
-		one_of(c->nr, 0, UINT32_MAX, sockets, 9, otherwise);
+		one_of(c->nr, 0, UINT32_MAX, sockets, 8, otherwise);
 		break;
 	}
 }
@@ -476,8 +495,7 @@ permit(const struct call *c, uint32_t otherwise)
 static int
 seccomp(bool kill)
 {
-	uint32_t no = kill ? KILL :
-	    ERRNO(ENOSYS);
+	uint32_t no = kill ? KILL : ERRNO(ENOSYS);
 	struct program p = { .first = prog };
 	unsigned i;
 

@@ -6,6 +6,7 @@
 #include "sws.h"
 
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
@@ -26,10 +27,8 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #else
 #include <sys/event.h>
-#include <sys/uio.h>
 #endif
 
 enum {
@@ -974,18 +973,16 @@ ssize_t
 fd_send(int sock, const void *a, size_t na, const void *b, size_t nb, bool more)
 {
 	struct iovec v[2];
-	struct msghdr m;
 
 	if (nb == 0)
 		return send(sock, a, na, more ? MSG_MORE : 0);
-	memset(&m, 0, sizeof m);
 	memcpy(&v[0].iov_base, &a, sizeof a);	/* iovec has no const */
 	v[0].iov_len = na;
 	memcpy(&v[1].iov_base, &b, sizeof b);
 	v[1].iov_len = nb;
-	m.msg_iov = v;
-	m.msg_iovlen = 2;
-	return sendmsg(sock, &m, more ? MSG_MORE : 0);
+	/* sendmsg(2) could name an address too, or pass a descriptor on: box.c
+	 * does not allow it */
+	return writev(sock, v, 2);
 }
 
 #if defined(__linux__)

@@ -189,10 +189,9 @@ again(const char *path)
 		box_again(path);
 }
 
-/* Name what is read from now on, much of it by SIGHUP, and give up the right to
- * all else. */
+/* Name what is read from now on, much of it by SIGHUP. */
 static void
-give_up(void)
+name_all(void)
 {
 	struct vhost *v;
 	unsigned i, n = rules_hosts(conf.rules, &v);
@@ -217,9 +216,18 @@ give_up(void)
 	again(conf.maintenance_file);
 	if (conf.log_file != NULL)
 		box_log(conf.log_file);
+}
+
+/* Give up the right to all else. */
+static void
+give_up(void)
+{
+	name_all();
 	fd_notify_open();
 	next_watch();
 	box_drop();
+	if (conf.chroot != NULL)
+		name_all();	/* a reload finds other files by the names */
 	box_enter();
 }
 

@@ -483,7 +483,7 @@ int fd_accept(int lfd, struct sockaddr *sa, socklen_t *len);
 ssize_t fd_sendfile(int sock, int file, off_t *off, size_t len);
 /* TCP_NODELAY for who came before the listener had it. */
 void fd_nodelay(int sock);
-/* send(2) with what the system has of MSG_NOSIGNAL and, for `more`, MSG_MORE. */
+/* na bytes of a, then nb of b; `more`, without b only, is MSG_MORE. */
 ssize_t fd_send(int sock, const void *a, size_t na, const void *b, size_t nb,
     bool more);
 /* Connect to the supervisor's NOTIFY_SOCKET, while that is allowed. */
@@ -525,7 +525,7 @@ void next_end(void);
 
 /* ---- box.c: giving up rights -------------------------------------------- */
 enum { BOX_AUTO, BOX_REQUIRED, BOX_OFF };	/* conf.sandbox */
-/* What can be read in the box, to be called before box_drop: all beneath the
+/* What can be read in the box, to be called before box_enter: all beneath the
  * folder dir ... */
 void box_tree(const char *dir);
 /* ... and what stands at path, now and after it was replaced (SIGHUP). */

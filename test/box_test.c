@@ -21,7 +21,7 @@ struct conf conf;
 static const char *top;
 static char root[PATH_MAX], out[PATH_MAX], pem[PATH_MAX], old[PATH_MAX],
     logname[PATH_MAX], inside[PATH_MAX];
-static int rootfd, udp, tcp, spare, listening, pipes[2];
+static int rootfd, udp, tcp, spare, listening, terminal, pipes[2];
 static struct sockaddr_in port;
 
 static const char *
@@ -144,6 +144,18 @@ sends_to(void)
 	    sizeof port));
 }
 
+/* The same by a call whose address the filter could not see. */
+static int
+sends_message_to(void)
+{
+	char b[] = "x";
+	struct iovec v = { b, 1 };
+	struct msghdr m = { .msg_name = &port, .msg_namelen = sizeof port,
+	    .msg_iov = &v, .msg_iovlen = 1 };
+
+	return outcome(sendmsg(udp, &m, 0));
+}
+
 static int
 executes(void)
 {
@@ -162,6 +174,12 @@ forks(void)
 	if (pid == 0)
 		_exit(0);
 	return outcome(pid);
+}
+
+static int
+unshares(void)
+{
+	return outcome(syscall(SYS_unshare, 0x400));	/* CLONE_FILES */
 }
 
 static int traces(void) { return outcome(ptrace(PTRACE_TRACEME, 0, 0, 0)); }
@@ -185,6 +203,7 @@ makes_code(void)
 }
 
 static int owns(void) { return outcome(fcntl(tcp, F_SETOWN, getpid())); }
+static int signals(void) { return outcome(fcntl(tcp, F_SETFL, O_ASYNC)); }
 static int leases(void) { return outcome(fcntl(rootfd, F_NOTIFY, 1)); }
 static int ids(void) { return outcome(setgid(getgid())); }
 static int duplicates(void) { return outcome(dup2(rootfd, spare)); }
@@ -203,6 +222,90 @@ sets_option(void)
 	int n = 65536;
 
 	return outcome(setsockopt(tcp, SOL_SOCKET, SO_RCVBUF, &n, sizeof n));
+}
+
+/* Its number is SO_LINGER's, on another level. */
+static int
+sets_other_level(void)
+{
+	int n = 1;
+
+	return outcome(setsockopt(tcp, IPPROTO_IP, SO_LINGER, &n, sizeof n));
+}
+
+/* A byte for the reader of a terminal, who takes it for typed. */
+static int
+types(void)
+{
+	return outcome(ioctl(terminal, TIOCSTI, "x"));
+}
+
+static int
+receives_message(void)
+{
+	char b[1];
+	struct iovec v = { b, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	return recvmsg(udp, &m, MSG_DONTWAIT) < 0 && errno != EAGAIN ? errno :
+	    0;
+}
+
+static int
+another_personality(void)
+{
+	return outcome(syscall(SYS_personality, 0xffffffff));
+}
+
+static int
+ring(void)
+{
+	char params[256] = "";
+
+	return outcome(syscall(425, 1, params));	/* io_uring_setup */
+}
+
+static int
+memory_file(void)
+{
+	return outcome(syscall(SYS_memfd_create, "x", 0));
+}
+
+static int
+program_of_kernel(void)
+{
+	char none[128] = "";
+
+	return outcome(syscall(SYS_bpf, 0, none, sizeof none)) == EINVAL ? 0 :
+	    errno;
+}
+
+/* A name is enough for O_PATH; the file must not come of it. */
+static int
+reads_by_descriptor(void)
+{
+	char name[64];
+	int fd = open(out, O_PATH);
+
+	if (fd < 0)
+		return errno;
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+	return opens(name, O_RDONLY);
+}
+
+static int
+makes_nameless(void)
+{
+	return opens(root, O_TMPFILE | O_RDWR);
+}
+
+static int
+truncates_log(void)
+{
+	uint64_t how[3] = { O_WRONLY | O_TRUNC, 0, 0 };
+
+	return outcome(syscall(SYS_openat2, AT_FDCWD, logname, how,
+	    sizeof how));
 }
 
 static int
@@ -249,6 +352,7 @@ static const struct try {
 	{ "read /etc/passwd", read_passwd, false },
 	{ "read a file beside the root", read_beside, false },
 	{ "read our own memory as a file", read_memory, false },
+	{ "read one by its descriptor's name", reads_by_descriptor, false },
 	{ "read a folder outside", read_dir, false },
 	{ "write a file below the root", write_inside, false },
 	{ "update it", update_inside, false },
@@ -257,6 +361,8 @@ static const struct try {
 	{ "chmod it", chmod_inside, false },
 	{ "create one", create_inside, false },
 	{ "create one by openat2", create_by_openat2, true },
+	{ "create one without a name", makes_nameless, true },
+	{ "truncate the log", truncates_log, true },
 	{ "rename it", rename_inside, false },
 	{ "unlink it", unlink_inside, false },
 	{ "make a folder", make_dir, false },
@@ -267,19 +373,29 @@ static const struct try {
 	{ "connect", connects, false },
 	{ "bind", binds, false },
 	{ "sendto with an address", sends_to, false },
+	{ "sendmsg with an address", sends_message_to, false },
+	{ "recvmsg", receives_message, false },
 	{ "execve", executes, false },
 	{ "fork", forks, false },
+	{ "unshare", unshares, false },
 	{ "ptrace", traces, false },
 	{ "kill", kills, false },
 	{ "mmap code", maps_code, false },
 	{ "mprotect to code", makes_code, false },
 	{ "fcntl(F_SETOWN)", owns, false },
+	{ "fcntl(F_SETFL, O_ASYNC)", signals, false },
 	{ "fcntl(F_NOTIFY)", leases, false },
 	{ "setgid", ids, false },
 	{ "dup2", duplicates, false },
 	{ "another ioctl", asks_pending, false },
 	{ "another setsockopt", sets_option, false },
+	{ "its number on another level", sets_other_level, false },
+	{ "ioctl(TIOCSTI)", types, true },
 	{ "process_vm_readv", reads_other, true },
+	{ "personality", another_personality, false },
+	{ "io_uring_setup", ring, true },
+	{ "memfd_create", memory_file, false },
+	{ "bpf", program_of_kernel, true },
 	{ "prctl", dumps, false },
 #if defined(__x86_64__)
 	{ "int $0x80", other_table, true },
@@ -329,17 +445,17 @@ serve(void)
 	struct linger now = { 1, 0 };
 	struct epoll_event ev = { .events = EPOLLIN };
 	char b[8];
+	int one = 1;
 	off_t off = 0;
 	int q = spare, c, f = openat(rootfd, "file", O_RDONLY);
 	struct iovec v[2] = { { b, 1 }, { b, 1 } };
-	struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
 
 	if (epoll_ctl(q, EPOLL_CTL_ADD, listening, &ev) < 0 ||
 	    epoll_pwait(q, &ev, 1, 1000, NULL) != 1)
 		return errno;
 	c = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (c < 0 || recv(c, b, 5, 0) != 5 || send(c, b, 5, MSG_NOSIGNAL) != 5 ||
-	    sendmsg(c, &m, MSG_NOSIGNAL) != 2 ||
+	if (c < 0 || setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) || recv(c, b, 5, 0) != 5 || send(c, b, 5, MSG_NOSIGNAL) != 5 ||
+	    writev(c, v, 2) != 2 ||
 	    sendfile(c, f, &off, 6) != 6 || shutdown(c, SHUT_WR) < 0 ||
 	    setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof now) < 0)
 		return errno;
@@ -536,6 +652,8 @@ prepare(void)
 	port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	bind(udp, (struct sockaddr *)&port, sizeof port);
 	getsockname(udp, (struct sockaddr *)&port, &len);
+	terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+	make(logname, "");
 	tcp = spare = -1;
 	listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (pipe(pipes) < 0 || listen(listening, 5) < 0)
@@ -572,6 +690,12 @@ main(int argc, char **argv)
 		for (i = 0; i < sizeof denied / sizeof denied[0]; i++) {
 			const struct try *t = &denied[i];
 
+			if (t->f == truncates_log && syscall(
+			    NR_CREATE_RULESET, NULL, 0, CREATE_VERSION) < 3) {
+				printf("skip %s: %s: Landlock before 6.2\n",
+				    name[how], t->name);
+				continue;
+			}
 			got = in_child(t, how);
 			if (how == BOX_OFF && got != 0 && t->odd)
 				printf("skip off: %s: not on this system\n",

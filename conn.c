@@ -996,12 +996,16 @@ accept_from(struct listener *l)
 		len = sizeof peer;
 		fd = fd_accept(l->fd, &peer.sa, &len);
 		if (fd >= 0) {
+			if (l->early)
+				fd_nodelay(fd);
 			add(l, fd, &peer.sa, len);
 			free_dead();
 			continue;
 		}
-		if (errno == EAGAIN)
+		if (errno == EAGAIN) {
+			l->early = false;
 			return;
+		}
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		/* no descriptors or no memory: others end and make room */

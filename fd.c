@@ -254,17 +254,25 @@ passed_name(unsigned i)
 	return (struct str){ p, strcspn(p, ":") };
 }
 
+void
+fd_nodelay(int sock)
+{
+	int one = 1;
+
+	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
 /* What a listener needs: non-blocking for us alone to wait on, closed in
  * children, and TCP_NODELAY, which accepted sockets inherit. */
 static void
 prepare(int fd)
 {
-	int one = 1, f = fcntl(fd, F_GETFL);
+	int f = fcntl(fd, F_GETFL);
 
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (f >= 0)
 		fcntl(fd, F_SETFL, f | O_NONBLOCK);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	fd_nodelay(fd);
 }
 
 static struct listener *
@@ -277,6 +285,7 @@ add(int fd)
 	l = &found.l[found.n++];
 	memset(l, 0, sizeof *l);
 	l->fd = fd;
+	l->early = true;
 	return l;
 }
 
@@ -586,6 +595,8 @@ take_over(const char *how)
 			own_path(l);
 		}
 	}
+	if (found.n == 0)
+		die(1, "SWS_REPLACES is set, but no listener was handed on");
 	conf.ready_fd = -1;	/* it has been told */
 }
 

@@ -186,6 +186,7 @@ struct listener {
 	int fd;			/* owned; -1 once closed */
 	bool single;		/* a connected socket, served once */
 	bool watched;		/* in the poll set */
+	bool early;		/* who waits there may have come before us */
 	bool tls;		/* clients speak TLS here */
 	bool redirect;		/* and are sent there from here */
 	char name[32];		/* LISTEN_FDNAMES, or "" */
@@ -480,6 +481,8 @@ int fd_accept(int lfd, struct sockaddr *sa, socklen_t *len);
 /* Bytes of file straight to the socket, <= len from *off, which moves.
  * Returns bytes sent, 0 at the end of the file, -1 with errno. */
 ssize_t fd_sendfile(int sock, int file, off_t *off, size_t len);
+/* TCP_NODELAY for who came before the listener had it. */
+void fd_nodelay(int sock);
 /* na bytes of a, then nb of b; `more`, without b only, is MSG_MORE. */
 ssize_t fd_send(int sock, const void *a, size_t na, const void *b, size_t nb,
     bool more);

@@ -11,8 +11,11 @@ export SWS SLOW LC_ALL=C
 PYTHON=${PYTHON:-python3}
 
 log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT
+trap 'rm -rf "$log" "$log.valgrind"' EXIT
 trap 'exit 1' HUP INT TERM
+# a file for each process under test/valgrind, whoever it is run as
+mkdir -m 1777 "$log.valgrind" || exit 1
+export VALGRIND_LOG="$log.valgrind/%p"
 
 # part NAME COMMAND...: run it, keep its lines; an end that no check explains
 # is a failure of its own.
@@ -28,7 +31,12 @@ part() {
 	elif ! grep -Eq '^(ok|FAIL|skip) ' "$log.part"; then
 		echo "FAIL $name: made no check" | tee -a "$log"
 	fi
-	rm -f "$log.part" "$log.err"
+	# its errors; what it lacks itself is said in lines that begin with --
+	if cat "$log.valgrind"/* 2>/dev/null | grep '^==' >"$log.err"; then
+		echo "FAIL $name: valgrind: $(head -n 30 "$log.err" |
+		    sed 's/^==[0-9]*== *//' | tr '\n' ' ')" | tee -a "$log"
+	fi
+	rm -rf "$log.part" "$log.err" "$log.valgrind"/*
 }
 
 parts=${*:-$(ls test/*.sh test/*.py | sed 's|test/||; /^lib\.py$/d; /^deps\.sh$/d')}

@@ -445,6 +445,7 @@ serve(void)
 	struct linger now = { 1, 0 };
 	struct epoll_event ev = { .events = EPOLLIN };
 	char b[8];
+	int one = 1;
 	off_t off = 0;
 	int q = spare, c, f = openat(rootfd, "file", O_RDONLY);
 	struct iovec v[2] = { { b, 1 }, { b, 1 } };
@@ -453,7 +454,7 @@ serve(void)
 	    epoll_pwait(q, &ev, 1, 1000, NULL) != 1)
 		return errno;
 	c = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (c < 0 || recv(c, b, 5, 0) != 5 || send(c, b, 5, MSG_NOSIGNAL) != 5 ||
+	if (c < 0 || setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) || recv(c, b, 5, 0) != 5 || send(c, b, 5, MSG_NOSIGNAL) != 5 ||
 	    writev(c, v, 2) != 2 ||
 	    sendfile(c, f, &off, 6) != 6 || shutdown(c, SHUT_WR) < 0 ||
 	    setsockopt(c, SOL_SOCKET, SO_LINGER, &now, sizeof now) < 0)

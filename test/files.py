@@ -1940,10 +1940,81 @@ def log_pipe():
                   lines[-1] == b'' and not bad, (len(lines), bad[:3], lines[-1]))
 
 
+# ---- system calls ------------------------------------------------------------
+
+def calls(lines):
+    """[(name, arguments and result)] of a trace; names of a family are one.
+    Signals are let in once in 10 ms: that is left out."""
+    same = (('stat', 'stat|newfstatat|fstatat64|statx|lstat|fstat'),
+            ('recv', 'recvfrom|recv|read'), ('wait', 'epoll_p?wait2?'),
+            ('send', 'sendto|send|sendmsg|write|writev'),
+            ('sendfile', 'sendfile64'))
+    got = [m.groups() for m in (re.match(r'(\w+)\((.*)', x) for x in lines)
+           if m]
+    return [(next((n for n, v in same if re.fullmatch(v, a)), a), b)
+            for a, b in got if a != 'rt_sigprocmask']
+
+
+def system_calls():
+    """What a request costs: for a small file that is known, one wait, one
+    receive, one look at the file and each of its variants, one send."""
+    d, n, size = folder(), 200, 5 << 20
+    put(d + '/a.txt', b'a' * 1000, 1e9)
+    put(d + '/big.bin', bytes(size), 1e9)
+    strace = shutil.which('strace')
+    out = os.path.join(folder(), 'trace')
+    if VALGRIND or not strace or subprocess.run(
+            [strace, '-qq', '-o', '/dev/null', 'true'],
+            capture_output=True).returncode:
+        return skip('system calls', 'no strace of the program itself')
+    time.sleep(3)               # a file this new is not remembered
+    for name, args, more in (
+            ('as it is', [], {'stat': 4, 'send': 2}),
+            ('no access log', ['--no-access-log'], {'stat': 4}),
+            ('no variants', ['--no-access-log', '--no-compression-static'],
+             {})):
+        # each process has a trace of its own: the server has a sibling
+        s = Server(d, *args, wrap=[strace, '-ff', '-qq', '-s', '40', '-o', out])
+        pid, c = child(s), s.connect()
+        for _ in range(2):      # what is there once is remembered
+            get(s, '/a.txt', sock=c)
+        for path in ['/begin'] + ['/a.txt'] * n + ['/end']:
+            get(s, path, sock=c)
+        get(s, '/big.bin', sock=c)
+        c.close()
+        end(s)
+        with open('%s.%d' % (out, pid)) as f:
+            all_ = calls(f)
+        first, last, big = (next(
+            i for i, x in enumerate(all_) if x[0] == 'recv' and path in x[1])
+            for path in ('/begin', '/end', '/big.bin'))
+        first = next(i for i in range(first, last) if all_[i][0] == 'send')
+        if not args:            # and its line of the log
+            first += 1
+        got = {}
+        for x, _ in all_[first + 1:last - 1]:
+            got[x] = got.get(x, 0) + 1
+        want = {x: n * k for x, k in {'wait': 1, 'recv': 1, 'stat': 1,
+                                      'send': 1, **more}.items()}
+        equal('system calls of %d small files, %s' % (n, name), got, want)
+        # up to the next time that the client is heard: its end
+        rest = all_[big + 1:]
+        rest = rest[:next(i for i, x in enumerate(rest) if x[0] == 'recv')]
+        sent = [int(x[1].rsplit('= ', 1)[1].split()[0]) for x in rest
+                if x[0] == 'sendfile']
+        other = {x[0] for x in rest} - {
+            'stat', 'openat2', 'openat', 'close', 'send', 'sendfile', 'wait',
+            'epoll_ctl'}
+        check('system calls of a large file, %s: sendfile' % name,
+              sum(k for k in sent if k > 0) == size and not other,
+              (sum(sent), other))
+
+
 # ---- all ---------------------------------------------------------------------
 
 if __name__ == '__main__':
     race = Race()
     run([conditions, ranges, large, resolution, long_paths, names, links,
          leaving, no_openat2, encodings, types, head, pages, changes,
-         changes_slow, last_send, while_sent, access_log, log_pipe, race.finish])
+         changes_slow, last_send, while_sent, access_log, log_pipe, system_calls,
+         race.finish])

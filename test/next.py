@@ -443,6 +443,17 @@ def killed():
     check('killed: the port is free', refused(s.port))
 
 
+def stray():
+    """The variable by which a successor knows itself, without a line to its
+    predecessor."""
+    for value in 'x', 'p:99', ':', 'ppp:0':
+        p = subprocess.run([SWS, '-p', '0', root()], env=clean_env(
+            SWS_REPLACES=value), stdin=subprocess.DEVNULL, timeout=20 * SLOW,
+            capture_output=True, text=True)
+        equal('stray SWS_REPLACES=' + value, (p.returncode, p.stderr), (
+            1, 'sws: SWS_REPLACES is set, but no listener was handed on\n'))
+
+
 def both():
     """SIGUSR2 and SIGTERM at once: one of them has its way, wholly."""
     for i in range(5):
@@ -463,4 +474,4 @@ def both():
 
 
 run([under_load, downloads, silent, generations, new_file, unix_socket, told,
-     no_program, bad_file, never_ready, no_sibling, killed, both])
+     no_program, bad_file, never_ready, no_sibling, killed, stray, both])

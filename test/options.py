@@ -218,8 +218,8 @@ def unable(option, why):
 
 def no_box():
     """Why sws has no sandbox here (a sanitizer, valgrind, the system), or ''."""
-    if STRICT:
-        return 'it is asked for already'
+    if STRICT or VALGRIND:
+        return 'it is chosen already'
     try:
         s = Any(['--sandbox=required', '--idle-exit', '1'])
     except RuntimeError as e:

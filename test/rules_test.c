@@ -3,7 +3,7 @@
  *	rules_test		the cases
  *	rules_test pairs	a pattern and a text a line, in hex, "s" or "l"
  *				(loose) before them: where the captures are, or
- *				"no", or "error"; for test/glob.py
+ *				"no", or "error"; for test/patterns.py
  *
  * Cases marked g are facts from globset's own tests, s from SWS's. */
 #include "../glob.c"
@@ -520,7 +520,7 @@ limits(void)
 	part_ends("limits of patterns and texts");
 }
 
-/* Lines of hex for test/glob.py. */
+/* Lines of hex for test/patterns.py. */
 static void
 pairs(void)
 {

@@ -99,3 +99,12 @@ verdict "--help and the manual have the same options" "$tmp/out"
 grep -nE '(^|[^a-z_])(strcpy|strcat|sprintf|strtok|strtok_r|alloca|atoi|gets)\(' \
     ./*.c >"$tmp/out"
 verdict "no unbounded or sloppy calls" "$tmp/out"
+
+# a part with the name of a module of Python's would be run by whoever imports
+# that; "site" is loaded before any of ours
+"${PYTHON:-python3}" -c 'import os, sys
+known = getattr(sys, "stdlib_module_names", ())
+print(*(n for n in os.listdir("test")
+        if n.endswith(".py") and n[:-3] in known and n != "site.py"),
+      sep="\n", end="")' >"$tmp/out" 2>&1
+verdict "no part is in the way of a module of Python's" "$tmp/out"

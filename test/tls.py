@@ -1589,7 +1589,9 @@ def reload():
     use(ways[0])
     second = pair('P-256', 'second', ('second.example',))
     SUM['8'] = content(ROOT, '8.bin', 8 * MIB)
-    s = Server(ROOT, '-C', c, '-K', k, *CK(second))
+    # time enough for handshakes that wait until four reloads are over
+    s = Server(ROOT, '-C', c, '-K', k, '--header-timeout', '%d' % (10 * SLOW),
+               *CK(second))
     pid = s.proc.pid
     equal('reload: the first certificate', shown(s), der(ways[0][0]))
     fetch(s, '/8.bin', fields='Range: bytes=0-9\r\n')

@@ -189,6 +189,14 @@ again(const char *path)
 		box_again(path);
 }
 
+/* A page's other names are of files below the root. */
+static void
+page(const char *path)
+{
+	if (path != NULL && path[0] == '/')
+		box_again(path);
+}
+
 /* Name what is read from now on, much of it by SIGHUP. */
 static void
 name_all(void)
@@ -210,10 +218,10 @@ name_all(void)
 	}
 	again(conf.config_file);
 	again(conf.mime_types);
-	again(conf.page404);
-	again(conf.page50x);
-	again(conf.page_fallback);
-	again(conf.maintenance_file);
+	page(conf.page404);
+	page(conf.page50x);
+	page(conf.page_fallback);
+	page(conf.maintenance_file);
 	if (conf.log_file != NULL)
 		box_log(conf.log_file);
 }

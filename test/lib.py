@@ -292,13 +292,15 @@ def certificate(*names):
 
 class Site(Server):
     """sws with two passed sockets, plain and TLS, and the text of a
-    configuration file.  .port, .tls_port, .toml (that file's path)"""
+    configuration file.  .port, .tls_port, .toml (that file's path).  pair: the
+    certificate and the key; False: no TLS on either"""
     pair = None
 
     def __init__(self, root, *args, toml='', env=None, cwd=None, pair=None,
                  conf=None):
         import fcntl
-        Site.pair = Site.pair or certificate('localhost')
+        if pair is None:
+            pair = Site.pair = Site.pair or certificate('localhost')
         self.clients = {}
         self.errpath = os.path.join(tmpdir('log'), 'stderr')
         self.err = open(self.errpath, 'wb')
@@ -309,16 +311,18 @@ class Site(Server):
         self.port, self.tls_port = (s.getsockname()[1] for s in socks)
         fds = [fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, 200) for s in socks]
         self.proc = spawn(
-            [SWS, '-w', self.toml, '-C', (pair or Site.pair)[0], '-K',
-             (pair or Site.pair)[1], *args, root], stdin=subprocess.DEVNULL,
+            [SWS, '-w', self.toml, *(['-C', pair[0], '-K', pair[1]] if pair
+                                     else []), *args, root],
+            stdin=subprocess.DEVNULL,
             stderr=self.err, pass_fds=fds, cwd=cwd, env=clean_env(
                 LISTEN_FDS='2', LISTEN_FDS_FIRST_FD=str(fds[0]),
-                LISTEN_FDNAMES='http:https', **(env or {})))
+                LISTEN_FDNAMES='http:https' if pair else 'http:http',
+                **(env or {})))
         for fd in fds:
             os.close(fd)
         for s in socks:
             s.close()
-        self.find(' on https://', 20)
+        self.find(' on https?://.*%d/' % self.tls_port, 20)
 
     def find(self, pattern, timeout=10):
         """Wait for a line of the log."""

@@ -68,11 +68,11 @@ test-valgrind: sws
 
 # the parts that talk to a running server
 WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
-	clients.py attack.py lint.py site.py options.py
+	clients.py attack.py lint.py site.py options.py listing.py reload.py
 
 soak: sws
 	RACE=600 ./test.sh files.py
-	SOAK=1 ./test.sh systemd.py
+	SOAK=1 ./test.sh systemd.py listing.py reload.py
 
 fuzz:
 	sh fuzz/run.sh 600

@@ -63,16 +63,28 @@ sws-asan: $(OBJS)
 test-asan: sws-asan
 	SWS=$$PWD/sws-asan SLOW=3 ./test.sh $(WIRE)
 
+# and in the sandbox that kills; the kernel's openat2 is wanted there
+test-sandbox: sws sws-musl
+	SWS=$$PWD/test/sandboxed ./test.sh $(WIRE)
+	PROGRAM=$$PWD/sws-musl SWS=$$PWD/test/sandboxed ./test.sh $(PLAIN)
+
+sws-musl: $(OBJS)
+	musl-gcc $(ALL_CFLAGS) -static -DNO_TLS -DNO_HTTP2 -o $@ $(OBJS:.o=.c)
+
 test-valgrind: sws
 	SWS=$$PWD/test/valgrind SLOW=8 ./test.sh $(WIRE)
 
 # the parts that talk to a running server
 WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
-	clients.py attack.py lint.py site.py options.py listing.py reload.py
+	clients.py attack.py lint.py site.py options.py next.py demand.py \
+	listing.py reload.py
+# of these, those without TLS and HTTP/2
+PLAIN = http1.py pipeline.py files.py listen.py
 
 soak: sws
 	RACE=600 ./test.sh files.py
-	SOAK=1 ./test.sh systemd.py listing.py reload.py
+	SOAK=1 ./test.sh systemd.py next.py demand.py supervisors.py \
+	    listing.py reload.py
 
 fuzz:
 	sh fuzz/run.sh 600
@@ -80,6 +92,7 @@ fuzz:
 bench: sws
 	sh bench/h1.sh
 	sh bench/h2.sh
+	python3 bench/start.py
 
 # after a change of --help; what it makes is committed
 completions: sws
@@ -118,7 +131,7 @@ install-systemd:
 	    install -m 644 systemd/etc_default_sws $$d/sws
 
 clean:
-	rm -f sws sws-asan $(OBJS)
+	rm -f sws sws-asan sws-musl $(OBJS)
 
-.PHONY: deps run test test-asan test-valgrind soak fuzz bench \
+.PHONY: deps run test test-asan test-sandbox test-valgrind soak fuzz bench \
 	completions install install-systemd clean

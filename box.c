@@ -7,6 +7,9 @@
 #include "sws.h"
 
 #include <sys/stat.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -20,9 +23,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #elif defined(__FreeBSD__)
 #include <sys/capsicum.h>
 #endif
@@ -216,8 +216,12 @@ static void
 again(const char *path, uint64_t file, uint64_t dir)
 {
 	char folder[PATH_MAX], real[PATH_MAX];
+	struct stat st;
 
 	allow(path, file);
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	    !S_ISDIR(st.st_mode))
+		return;		/* a terminal, whose folder has others */
 	if (folder_of(path, folder, sizeof folder))
 		allow(folder, dir);
 	if (realpath(path, real) != NULL && folder_of(real, folder,
@@ -239,22 +243,47 @@ box_log(const char *path)
 
 /* ---- seccomp --------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
+/* seccomp(2) and the instructions of its filter, as <linux/seccomp.h> and
+ * <linux/filter.h> have them; a libc comes without those. */
+enum { SET_MODE_FILTER = 1, SPEC_ALLOW = 4 };
+#define KILL 0x80000000u
+#define ERRNO(e) (0x00050000u | (e))
+#define ALLOW 0x7fff0000u
+enum { LOAD = 0x20, AND = 0x54, JUMP_EQUAL = 0x15, RETURN = 0x06 };
+struct instruction {
+	uint16_t code;
+	uint8_t yes, no;	/* so many are left out after a JUMP */
+	uint32_t k;
+};
+struct program {
+	uint16_t n;
+	struct instruction *first;
+};
+struct data {
+	int32_t nr;
+	uint32_t arch;
+	uint64_t at, args[6];
+};
+/* where argument i is, its lower half first */
+#define ARG(i) (offsetof(struct data, args) + (i) * sizeof(uint64_t))
+
+/* AUDIT_ARCH_... of <linux/audit.h> */
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define OUR_ARCH 0xc000003eu
 #elif defined(__i386__)
-#define OUR_ARCH AUDIT_ARCH_I386
-#elif defined(__aarch64__) && defined(__AARCH64EL__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
+#define OUR_ARCH 0x40000003u
+#elif defined(__aarch64__) && defined(__AARCH64EL__) && !defined(__ILP32__)
+#define OUR_ARCH 0xc00000b7u
 #elif defined(__arm__) && defined(__ARMEL__)
-#define OUR_ARCH AUDIT_ARCH_ARM
+#define OUR_ARCH 0x40000028u
 #elif defined(__riscv) && __riscv_xlen == 64
-#define OUR_ARCH AUDIT_ARCH_RISCV64
+#define OUR_ARCH 0xc00000f3u
 #else
-#define OUR_ARCH 0
+#define OUR_ARCH 0u
 #endif
 
 /* What a call's arguments have to be. */
-enum test { ANY, OPEN, OPENAT, NOT_EXEC, FCNTL, IOCTL, CONNECTED, LINGER,
+enum test { ANY, OPEN, OPENAT, NOT_EXEC, FCNTL, IOCTL, CONNECTED, OPTION,
 	SOCKETCALL };
 
 /* All that is left.  Two libcs and five machines do the same by different
@@ -275,8 +304,7 @@ static const struct call {
 #endif
 #ifdef SYS_recvfrom
 	{ SYS_recvfrom, ANY }, { SYS_sendto, CONNECTED },
-	{ SYS_sendmsg, ANY }, { SYS_getsockname, ANY },
-	{ SYS_setsockopt, LINGER },
+	{ SYS_getsockname, ANY }, { SYS_setsockopt, OPTION },
 #endif
 #ifdef SYS_recv
 	{ SYS_recv, ANY },
@@ -287,7 +315,7 @@ static const struct call {
 #ifdef SYS_socketcall
 	{ SYS_socketcall, SOCKETCALL },
 #endif
-	{ SYS_sendfile, ANY },
+	{ SYS_writev, ANY }, { SYS_sendfile, ANY },
 #ifdef SYS_sendfile64
 	{ SYS_sendfile64, ANY },
 #endif
@@ -342,26 +370,27 @@ static const struct call {
 enum { NCALLS = sizeof calls / sizeof calls[0], CALLS_MAX = 45 };
 _Static_assert(NCALLS <= CALLS_MAX, "so many are allowed in the box");
 
-static struct sock_filter prog[NCALLS * 9 + 8];
-static unsigned short nprog;
+static struct instruction prog[NCALLS * 9 + 8];
+static uint16_t nprog;
 
 static void
 put(unsigned code, uint32_t k, unsigned yes, unsigned no)
 {
-	prog[nprog++] = (struct sock_filter){ (uint16_t)code, (uint8_t)yes,
+	assert(nprog < sizeof prog / sizeof prog[0]);
+	prog[nprog++] = (struct instruction){ (uint16_t)code, (uint8_t)yes,
 	    (uint8_t)no, k };
 }
 
 static void
 load(size_t off)
 {
-	put(BPF_LD | BPF_W | BPF_ABS, (uint32_t)off, 0, 0);
+	put(LOAD, (uint32_t)off, 0, 0);
 }
 
 static void
 verdict(uint32_t v)
 {
-	put(BPF_RET | BPF_K, v, 0, 0);
+	put(RETURN, v, 0, 0);
 }
 
 /* The call nr is allowed when argument i, as far as mask covers it, is one of
@@ -372,55 +401,68 @@ one_of(int nr, unsigned i, uint32_t mask, const uint32_t *v, unsigned n,
 {
 	unsigned k;
 
-	put(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 0, n + 4);
-	load(offsetof(struct seccomp_data, args) + i * sizeof(uint64_t));
-	put(BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
+	put(JUMP_EQUAL, (uint32_t)nr, 0, n + 4);
+	load(ARG(i));
+	put(AND, mask, 0, 0);
 	for (k = 0; k < n; k++)
-		put(BPF_JMP | BPF_JEQ | BPF_K, v[k], n - k, 0);
+		put(JUMP_EQUAL, v[k], n - k, 0);
 	verdict(otherwise);
-	verdict(SECCOMP_RET_ALLOW);
+	verdict(ALLOW);
 }
 
-/* sendto(2) as send(2): no address, whose upper half counts too. */
+/* sendto(2) as send(2): the address, whose upper half counts too, is NULL. */
 static void
 unaddressed(int nr, uint32_t otherwise)
 {
-	const size_t at = offsetof(struct seccomp_data, args) +
-	    4 * sizeof(uint64_t);
-
-	put(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)nr, 0, 6);
-	load(at);
-	put(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2);
-	load(at + sizeof(uint32_t));
-	put(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+	put(JUMP_EQUAL, (uint32_t)nr, 0, 6);
+	load(ARG(4));
+	put(JUMP_EQUAL, 0, 0, 2);
+	load(ARG(4) + sizeof(uint32_t));
+	put(JUMP_EQUAL, 0, 1, 0);
 	verdict(otherwise);
-	verdict(SECCOMP_RET_ALLOW);
+	verdict(ALLOW);
+}
+
+/* setsockopt(2) as conn.c and fd.c use it. */
+static void
+options(int nr, uint32_t otherwise)
+{
+	put(JUMP_EQUAL, (uint32_t)nr, 0, 9);
+	load(ARG(1));
+	put(JUMP_EQUAL, SOL_SOCKET, 0, 2);
+	load(ARG(2));
+	put(JUMP_EQUAL, SO_LINGER, 4, 3);
+	put(JUMP_EQUAL, IPPROTO_TCP, 0, 2);
+	load(ARG(2));
+	put(JUMP_EQUAL, TCP_NODELAY, 1, 0);
+	verdict(otherwise);
+	verdict(ALLOW);
 }
 
 static void
 permit(const struct call *c, uint32_t otherwise)
 {
-	/* read only, or exactly as log.c does it */
-	static const uint32_t modes = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND |
-	    (O_TMPFILE & ~O_DIRECTORY);
+	/* read only, or exactly as log.c does it; musl has O_PATH in its
+	 * O_ACCMODE */
+	static const uint32_t modes = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC |
+	    O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
 	static const uint32_t log[] = { O_RDONLY,
 	    O_WRONLY | O_CREAT | O_APPEND };
 	static const uint32_t none[] = { 0 };
 	static const uint32_t commands[] = { F_GETFD, F_SETFD, F_GETFL,
 	    F_DUPFD_CLOEXEC };
-	static const uint32_t linger[] = { SO_LINGER };
 	static const uint32_t terminal[] = { TCGETS, TIOCGWINSZ, 0x802c542a };
 	/* getsockname, send, recv, sendto, recvfrom, shutdown, setsockopt,
-	 * sendmsg, accept4 of <linux/net.h>, whose arguments cannot be seen */
-	static const uint32_t sockets[] = { 6, 9, 10, 11, 12, 13, 14, 16, 18 };
+	 * accept4 of <linux/net.h>, whose arguments cannot be seen */
+	static const uint32_t sockets[] = { 6, 9, 10, 11, 12, 13, 14, 18 };
 	unsigned nlog = conf.log_file != NULL ? 2 : 1;
 
 	switch (c->test) {
 	case ANY:
-		put(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)c->nr, 0, 1);
+		put(JUMP_EQUAL, (uint32_t)c->nr, 0, 1);
 		/* without Landlock nobody sees that call's flags */
 		verdict(c->nr == SYS_openat2 && rules < 0 ?
-		    SECCOMP_RET_ERRNO | ENOSYS : SECCOMP_RET_ALLOW);
+		    ERRNO(ENOSYS) : ALLOW);
 		break;
 	case OPEN:
 	case OPENAT:
@@ -439,11 +481,11 @@ permit(const struct call *c, uint32_t otherwise)
 	case CONNECTED:
 		unaddressed(c->nr, otherwise);
 		break;
-	case LINGER:
-		one_of(c->nr, 2, UINT32_MAX, linger, 1, otherwise);
+	case OPTION:
+		options(c->nr, otherwise);
 		break;
 	case SOCKETCALL:
-		one_of(c->nr, 0, UINT32_MAX, sockets, 9, otherwise);
+		one_of(c->nr, 0, UINT32_MAX, sockets, 8, otherwise);
 		break;
 	}
 }
@@ -453,21 +495,24 @@ permit(const struct call *c, uint32_t otherwise)
 static int
 seccomp(bool kill)
 {
-	uint32_t no = kill ? SECCOMP_RET_KILL_PROCESS :
-	    SECCOMP_RET_ERRNO | ENOSYS;
-	struct sock_fprog p = { .filter = prog };
+	uint32_t no = kill ? KILL : ERRNO(ENOSYS);
+	struct program p = { .first = prog };
 	unsigned i;
 
 	nprog = 0;
-	load(offsetof(struct seccomp_data, arch));
-	put(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);
-	verdict(SECCOMP_RET_KILL_PROCESS);
-	load(offsetof(struct seccomp_data, nr));
+	load(offsetof(struct data, arch));
+	put(JUMP_EQUAL, OUR_ARCH, 1, 0);
+	verdict(KILL);
+	load(offsetof(struct data, nr));
 	for (i = 0; i < NCALLS; i++)
-		permit(&calls[i], kill ? no : SECCOMP_RET_ERRNO | EPERM);
+		permit(&calls[i], kill ? no : ERRNO(EPERM));
 	verdict(no);
-	p.len = nprog;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p);
+	p.n = nprog;
+	/* Linux before 5.16 makes a process with a filter slow for fear of code
+	 * from strangers, of which there is none here */
+	if (syscall(SYS_seccomp, SET_MODE_FILTER, SPEC_ALLOW, &p) == 0)
+		return 0;
+	return (int)syscall(SYS_seccomp, SET_MODE_FILTER, 0, &p);
 }
 
 /* ---- all of it -------------------------------------------------------------------- */
@@ -496,11 +541,17 @@ box_enter(void)
 		if (required)
 			die(1, "--sandbox required: not with a sanitizer");
 		debug("sandbox: off, with a sanitizer");
+		if (rules >= 0)
+			close(rules);
+		rules = -1;
 		return;
 	}
 	/* no core file with our keys, no debugger of our user's */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno == ENOSYS)
+	/* a filter that we are in already, as that of RestrictSUIDSGID= in
+	 * systemd.exec(5), can keep it from us: somebody wanted that */
+	if (syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno == ENOSYS &&
+	    prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0)
 		no_openat2 = " openat2";
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die(1, "no_new_privs: %s", strerror(errno));

@@ -85,7 +85,7 @@ static struct listener *listeners;
 static unsigned nlisteners;
 static bool accepting = true;	/* false once conn_stop was called */
 static int64_t accept_after;	/* not before this log_ms; 0 = any time */
-static bool draining;
+static bool draining, patient;	/* conn_drain */
 static int64_t idle_since;
 static int64_t park_at;		/* when park() has something to do; 0 = never */
 
@@ -678,6 +678,18 @@ next_request(struct conn *c, struct window *w)
 	http_reset(&c->q);
 }
 
+/* It is idle and we are about to end.  A session needs a round trip to be told;
+ * a client of HTTP/1.1 cannot be told before its next answer, so that only
+ * waiting for that loses no request which is on its way. */
+static void
+hasten(struct conn *c)
+{
+	int64_t end = log_ms + (c->h2 != NULL ? FRESH_MS : 0);
+
+	if ((c->h2 != NULL || !patient) && c->deadline > end)
+		c->deadline = end;
+}
+
 /* Where the connection stands once it has run and waits again. */
 static void
 settle(struct conn *c, struct window w, bool worked)
@@ -697,8 +709,8 @@ settle(struct conn *c, struct window w, bool worked)
 	} else if (!c->fresh) {
 		if (c->state != CONN_IDLE || worked)
 			move(c, CONN_IDLE);
-		if (draining)	/* its answer did not say "close" yet */
-			c->deadline = log_ms;
+		if (draining)
+			hasten(c);
 		c->idle_at = log_ms;
 		c->parked = c->tls == NULL;
 		if (!c->parked && park_at == 0)
@@ -728,6 +740,8 @@ protocol(struct conn *c, const struct window *w)
 	}
 	metrics_protocol(2, c->tls != NULL);
 	c->fresh = false;
+	if (draining)
+		h2_drain(c->h2, false);
 	return true;
 }
 
@@ -825,7 +839,7 @@ run_h2(struct conn *c, struct window *w, int64_t *budget)
 	}
 	w->from = w->to;
 	f = flush(c, budget);
-	if (f == SENT && (c->ending || (draining && h2_streams(c->h2) == 0)))
+	if (f == SENT && (c->ending || h2_drained(c->h2)))
 		c->closing = true;
 	return f;
 }
@@ -982,12 +996,16 @@ accept_from(struct listener *l)
 		len = sizeof peer;
 		fd = fd_accept(l->fd, &peer.sa, &len);
 		if (fd >= 0) {
+			if (l->early)
+				fd_nodelay(fd);
 			add(l, fd, &peer.sa, len);
 			free_dead();
 			continue;
 		}
-		if (errno == EAGAIN)
+		if (errno == EAGAIN) {
+			l->early = false;
 			return;
+		}
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		/* no descriptors or no memory: others end and make room */
@@ -1028,7 +1046,7 @@ dismiss(struct conn *c)
 		return;
 	}
 	if (c->h2 != NULL)
-		h2_drain(c->h2);
+		h2_drain(c->h2, true);
 	c->closing = true;
 	serve(c, 0, 0);
 	if (c->state == CONN_IDLE)
@@ -1076,8 +1094,13 @@ expire(void)
 		else if (!draining)
 			break;
 	}
-	while ((c = queue[CONN_IDLE].first) != NULL && c->deadline <= log_ms)
-		dismiss(c);
+	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {
+		next = c->next;
+		if (c->deadline <= log_ms)
+			dismiss(c);
+		else if (!draining)
+			break;
+	}
 	while ((c = queue[CONN_REPLY].first) != NULL && c->deadline <= log_ms)
 		conn_kill(c, "client takes nothing");
 	while ((c = queue[CONN_LINGER].first) != NULL && c->deadline <= log_ms)
@@ -1100,7 +1123,7 @@ until_due(int64_t ms)
 		for (c = queue[s].first; c != NULL; c = c->next) {
 			if (c->deadline < due)
 				due = c->deadline;
-			if (!draining || s != CONN_HEAD)
+			if (!draining || s > CONN_IDLE)
 				break;
 		}
 	if (accepting && accept_after > log_ms && accept_after < due)
@@ -1205,17 +1228,20 @@ conn_last_call(void)
 }
 
 void
-conn_drain(void)
+conn_drain(bool no_hurry)
 {
 	struct conn *c, *next, *last;
 
 	draining = true;
+	patient = no_hurry;
 	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {
 		next = c->next;
+		if (c->h2 != NULL)
+			h2_drain(c->h2, false);
 		/* a request may have come since the last turn */
 		serve(c, FD_READ, 0);
 		if (c->state == CONN_IDLE)
-			dismiss(c);
+			hasten(c);
 	}
 	/* the queue as it is now: who is served goes to its end */
 	last = queue[CONN_REPLY].last;
@@ -1223,7 +1249,7 @@ conn_drain(void)
 		next = c == last ? NULL : c->next;
 		if (c->h2 == NULL)
 			continue;
-		h2_drain(c->h2);
+		h2_drain(c->h2, false);
 		serve(c, 0, 0);
 	}
 	for (c = queue[CONN_HEAD].first; c != NULL; c = c->next)

@@ -6,6 +6,7 @@
 #include "sws.h"
 
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
@@ -26,10 +27,8 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #else
 #include <sys/event.h>
-#include <sys/uio.h>
 #endif
 
 enum {
@@ -255,17 +254,25 @@ passed_name(unsigned i)
 	return (struct str){ p, strcspn(p, ":") };
 }
 
+void
+fd_nodelay(int sock)
+{
+	int one = 1;
+
+	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
 /* What a listener needs: non-blocking for us alone to wait on, closed in
  * children, and TCP_NODELAY, which accepted sockets inherit. */
 static void
 prepare(int fd)
 {
-	int one = 1, f = fcntl(fd, F_GETFL);
+	int f = fcntl(fd, F_GETFL);
 
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (f >= 0)
 		fcntl(fd, F_SETFL, f | O_NONBLOCK);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	fd_nodelay(fd);
 }
 
 static struct listener *
@@ -278,6 +285,7 @@ add(int fd)
 	l = &found.l[found.n++];
 	memset(l, 0, sizeof *l);
 	l->fd = fd;
+	l->early = true;
 	return l;
 }
 
@@ -546,10 +554,12 @@ bind_unix(void)
 	}
 }
 
-/* Our own unix socket, bound by the process that we replace. */
+/* Our own unix socket, bound by the process that we replace; there is one at
+ * most. */
 static void
 own_path(struct listener *l)
 {
+	static char path[sizeof ((struct sockaddr_un *)NULL)->sun_path + 1];
 	struct sockaddr_un sa;
 	socklen_t len = sizeof sa;
 	struct stat st;
@@ -559,7 +569,8 @@ own_path(struct listener *l)
 	    sa.sun_family != AF_UNIX || sa.sun_path[0] == '\0' ||
 	    lstat(sa.sun_path, &st) < 0)
 		return;
-	l->path = strndup(sa.sun_path, sizeof sa.sun_path);
+	memcpy(path, sa.sun_path, sizeof sa.sun_path);
+	l->path = path;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
 }
@@ -584,6 +595,8 @@ take_over(const char *how)
 			own_path(l);
 		}
 	}
+	if (found.n == 0)
+		die(1, "SWS_REPLACES is set, but no listener was handed on");
 	conf.ready_fd = -1;	/* it has been told */
 }
 
@@ -960,18 +973,16 @@ ssize_t
 fd_send(int sock, const void *a, size_t na, const void *b, size_t nb, bool more)
 {
 	struct iovec v[2];
-	struct msghdr m;
 
 	if (nb == 0)
 		return send(sock, a, na, more ? MSG_MORE : 0);
-	memset(&m, 0, sizeof m);
 	memcpy(&v[0].iov_base, &a, sizeof a);	/* iovec has no const */
 	v[0].iov_len = na;
 	memcpy(&v[1].iov_base, &b, sizeof b);
 	v[1].iov_len = nb;
-	m.msg_iov = v;
-	m.msg_iovlen = 2;
-	return sendmsg(sock, &m, more ? MSG_MORE : 0);
+	/* sendmsg(2) could name an address too, or pass a descriptor on: box.c
+	 * does not allow it */
+	return writev(sock, v, 2);
 }
 
 #if defined(__linux__)

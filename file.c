@@ -554,19 +554,18 @@ static char *
 slurp(const char *name)
 {
 	char *text;
-	size_t n, i;
+	size_t n = 0, i;
+	ssize_t k = -1;
 	int err, fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
-	if (f == NULL) {
-		if (fd >= 0)
-			close(fd);
+	if (fd < 0)
 		return NULL;
-	}
 	text = malloc(CONF_MAX + 1);
-	n = text ? fread(text, 1, CONF_MAX + 1, f) : 0;
-	err = text == NULL || ferror(f) ? errno : n > CONF_MAX ? EFBIG : 0;
-	fclose(f);
+	while (text != NULL && n <= CONF_MAX &&
+	    (k = read(fd, text + n, CONF_MAX + 1 - n)) > 0)
+		n += (size_t)k;
+	err = text == NULL || k < 0 ? errno : n > CONF_MAX ? EFBIG : 0;
+	close(fd);
 	if (err != 0) {
 		free(text);
 		errno = err;

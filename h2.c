@@ -601,7 +601,7 @@ on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 	(void)ng;
 	if (f->hd.type == NGHTTP2_PING && (f->hd.flags & NGHTTP2_FLAG_ACK) &&
 	    h->draining)
-		h2_drain(h);	/* what came before our notice is here now */
+		h2_drain(h, true);	/* what came before our notice is here */
 	if (f->hd.type != NGHTTP2_HEADERS ||
 	    f->headers.cat != NGHTTP2_HCAT_REQUEST ||
 	    (s = find(h, f->hd.stream_id)) == NULL || s->state != S_HEAD)
@@ -834,6 +834,12 @@ h2_streams(const struct h2 *h)
 }
 
 bool
+h2_drained(const struct h2 *h)
+{
+	return h->last_call && h2_streams(h) == 0;
+}
+
+bool
 h2_later(const struct h2 *h)
 {
 	return h->list[S_LATER].n > 0 || h->ndeferred > 0;
@@ -846,16 +852,14 @@ h2_makes(const struct h2 *h)
 }
 
 void
-h2_drain(struct h2 *h)
+h2_drain(struct h2 *h, bool now)
 {
-	if (h->over || h->last_call)
+	if (h->over || h->last_call || (h->draining && !now))
 		return;
-	if (!h->draining) {
-		h->draining = true;
-		if (nghttp2_submit_shutdown_notice(h->ng) == 0 &&
-		    nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL) == 0)
-			return;
-	}
+	h->draining = true;
+	if (!now && nghttp2_submit_shutdown_notice(h->ng) == 0 &&
+	    nghttp2_submit_ping(h->ng, NGHTTP2_FLAG_NONE, NULL) == 0)
+		return;
 	h->last_call = true;
 	nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
 	    nghttp2_session_get_last_proc_stream_id(h->ng), NGHTTP2_NO_ERROR,
@@ -980,10 +984,18 @@ h2_makes(const struct h2 *h)
 	return false;
 }
 
-void
-h2_drain(struct h2 *h)
+bool
+h2_drained(const struct h2 *h)
 {
 	(void)h;
+	return true;
+}
+
+void
+h2_drain(struct h2 *h, bool now)
+{
+	(void)h;
+	(void)now;
 }
 
 void

@@ -249,11 +249,11 @@ replace(int up, int new)
 }
 
 static void __attribute__((noreturn))
-sibling(char **argv, struct listener *l, unsigned n, int up, pid_t server)
+sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
+    pid_t server)
 {
 	static const int theirs[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP,
 	    SIGUSR1, SIGUSR2 };	/* meant for the server, if for the group */
-	const char *path = program(argv[0]);
 	bool handed = false;
 	unsigned i;
 	int new;
@@ -288,6 +288,7 @@ next_init(char **argv, struct listener *l, unsigned n)
 {
 	struct timeval one = { .tv_sec = 1 };
 	const char *how = getenv("SWS_REPLACES"), *fd;
+	const char *path = program(argv[0]);
 	pid_t server = getpid();
 	int ends[2];
 	unsigned i;
@@ -305,7 +306,7 @@ next_init(char **argv, struct listener *l, unsigned n)
 		close(ends[0]);
 		if (above >= 0)
 			close(above);
-		sibling(argv, l, n, ends[1], server);
+		sibling(path, argv, l, n, ends[1], server);
 	case -1:
 		warn("fork: %s: SIGUSR2 will do nothing", strerror(errno));
 		close(ends[0]);
@@ -350,7 +351,9 @@ void
 next_start(void)
 {
 	if (line < 0)
-		info("SIGUSR2: nothing to hand on");
+		warn("SIGUSR2: there is no sibling that could start a program");
+	else if (getpid() == 1)
+		warn("SIGUSR2: process 1 of a container cannot be followed");
 	else if (pending)
 		info("SIGUSR2: a new program is being started already");
 	else

@@ -124,6 +124,36 @@ open_page(struct site *s, enum page which, const char *option, const char *name)
 	return NULL;
 }
 
+static const char *
+bad_host(const struct vhost *v)
+{
+	return why_not("virtual host %s: root %s: %s", v->host, v->root,
+	    strerror(errno));
+}
+
+/* Can something below a folder that we found be read?  In the box not where
+ * it was not named at the start.  One that we serve may forbid lists. */
+static bool
+reachable(int dir)
+{
+	struct stat is, was;
+	unsigned i;
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int why = errno;
+
+	if (fd >= 0)
+		close(fd);
+	if (fd >= 0 || site.root < 0 || fstat(dir, &is) < 0)
+		return true;
+	for (i = 0; i <= site.nhosts; i++)
+		if (fstat(i < site.nhosts ? site.host[i] : site.root,
+		    &was) == 0 && is.st_ino == was.st_ino &&
+		    is.st_dev == was.st_dev)
+			return true;
+	errno = why;
+	return false;
+}
+
 /* Open everything into s.  NULL, or what is wrong. */
 static const char *
 open_site(struct site *s)
@@ -133,15 +163,16 @@ open_site(struct site *s)
 	unsigned i, n = rules_hosts(conf.rules, &v);
 
 	s->root = fd_root(conf.root);
-	if (s->root < 0)
+	if (s->root < 0 || !reachable(s->root))
 		return why_not("--root %s: %s", conf.root, strerror(errno));
 	for (i = 0; i < n; i++) {
 		s->host[i] = fd_root(v[i].root);
 		if (s->host[i] < 0)
-			return why_not("virtual host %s: root %s: %s",
-			    v[i].host, v[i].root, strerror(errno));
+			return bad_host(&v[i]);
 		v[i].fd = s->host[i];
 		s->nhosts++;
+		if (!reachable(s->host[i]))
+			return bad_host(&v[i]);
 	}
 	if ((why = open_page(s, P_404, "page404", conf.page404)) != NULL ||
 	    (why = open_page(s, P_50X, "page50x", conf.page50x)) != NULL ||
@@ -209,6 +240,10 @@ follow_root(void)
 	fd = fd_root(conf.root);
 	if (fd < 0)
 		return;
+	if (!reachable(fd)) {
+		close(fd);
+		return;
+	}
 	file_end();	/* the cache knows the old one by its number */
 	close(site.root);
 	site.root = fd;

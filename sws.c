@@ -189,10 +189,17 @@ again(const char *path)
 		box_again(path);
 }
 
-/* Name what is read from now on, much of it by SIGHUP, and give up the right to
- * all else. */
+/* A page's other names are of files below the root. */
 static void
-give_up(void)
+page(const char *path)
+{
+	if (path != NULL && path[0] == '/')
+		box_again(path);
+}
+
+/* Name what is read from now on, much of it by SIGHUP. */
+static void
+name_all(void)
 {
 	struct vhost *v;
 	unsigned i, n = rules_hosts(conf.rules, &v);
@@ -209,17 +216,26 @@ give_up(void)
 		again(conf.cert.v[i]);
 		again(conf.key.v[i]);
 	}
-	again(conf.config_file ? conf.config_file : "sws.toml");
+	again(conf.config_file);
 	again(conf.mime_types);
-	again(conf.page404);
-	again(conf.page50x);
-	again(conf.page_fallback);
-	again(conf.maintenance_file);
+	page(conf.page404);
+	page(conf.page50x);
+	page(conf.page_fallback);
+	page(conf.maintenance_file);
 	if (conf.log_file != NULL)
 		box_log(conf.log_file);
+}
+
+/* Give up the right to all else. */
+static void
+give_up(void)
+{
+	name_all();
 	fd_notify_open();
 	next_watch();
 	box_drop();
+	if (conf.chroot != NULL)
+		name_all();	/* a reload finds other files by the names */
 	box_enter();
 }
 
@@ -320,7 +336,7 @@ loop(bool single)
 	conn_stop();
 	for (i = 0; replaced && i < nlisteners; i++)
 		fd_unlisten(&listener[i]);
-	conn_drain();
+	conn_drain(replaced);
 	end = log_ms + conf.drain_ms;
 	while (conn_count() > 0 && log_ms < end && asked_to_end() < 2)
 		turn(end);

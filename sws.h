@@ -186,6 +186,7 @@ struct listener {
 	int fd;			/* owned; -1 once closed */
 	bool single;		/* a connected socket, served once */
 	bool watched;		/* in the poll set */
+	bool early;		/* who waits there may have come before us */
 	bool tls;		/* clients speak TLS here */
 	bool redirect;		/* and are sent there from here */
 	char name[32];		/* LISTEN_FDNAMES, or "" */
@@ -480,7 +481,9 @@ int fd_accept(int lfd, struct sockaddr *sa, socklen_t *len);
 /* Bytes of file straight to the socket, <= len from *off, which moves.
  * Returns bytes sent, 0 at the end of the file, -1 with errno. */
 ssize_t fd_sendfile(int sock, int file, off_t *off, size_t len);
-/* send(2) with what the system has of MSG_NOSIGNAL and, for `more`, MSG_MORE. */
+/* TCP_NODELAY for who came before the listener had it. */
+void fd_nodelay(int sock);
+/* na bytes of a, then nb of b; `more`, without b only, is MSG_MORE. */
 ssize_t fd_send(int sock, const void *a, size_t na, const void *b, size_t nb,
     bool more);
 /* Connect to the supervisor's NOTIFY_SOCKET, while that is allowed. */
@@ -522,7 +525,7 @@ void next_end(void);
 
 /* ---- box.c: giving up rights -------------------------------------------- */
 enum { BOX_AUTO, BOX_REQUIRED, BOX_OFF };	/* conf.sandbox */
-/* What can be read in the box, to be called before box_drop: all beneath the
+/* What can be read in the box, to be called before box_enter: all beneath the
  * folder dir ... */
 void box_tree(const char *dir);
 /* ... and what stands at path, now and after it was replaced (SIGHUP). */
@@ -663,9 +666,11 @@ bool h2_later(const struct h2 *h);
 /* And is it one whose content goes on then, so that the turn is to come soon? */
 bool h2_makes(const struct h2 *h);
 /* GOAWAY: finish what is open, take nothing new.  The client is told first and
- * asked for an echo, so that what it sent before is served; called again, the
- * echo is not waited for. */
-void h2_drain(struct h2 *h);
+ * asked for an echo, so that what it sent before is served, unless it has to be
+ * now. */
+void h2_drain(struct h2 *h, bool now);
+/* Has it been told, and is nothing of it left? */
+bool h2_drained(const struct h2 *h);
 void h2_free(struct h2 *h);
 
 /* ---- tls.c: TLS 1.2 records <-> bytes ------------------------- */
@@ -724,8 +729,9 @@ unsigned conn_last_call(void);
 /* Leave the listeners alone from now on; the queues of our own are emptied
  * first, those of passed ones stay for whoever comes next. */
 void conn_stop(void);
-/* Answer what is in flight with "close", end what is idle. */
-void conn_drain(void);
+/* Answer what is in flight with "close", end what is idle; with no hurry, only
+ * when its time is over, so that a request on its way is not lost. */
+void conn_drain(bool no_hurry);
 /* How many connections are open. */
 unsigned conn_count(void);
 /* Since when (log_ms) none has been open; meaningless while one is. */

@@ -9,7 +9,7 @@ _sws()
 		cur= eq=y
 	fi
 	case $prev in
-	-d|--root)
+	-d|--root|--chroot)
 		dirs=y ;;
 	--unix-socket|-w|--config-file|-C|--tls-cert|-K|--tls-key|\
 	--page404|--page50x|--page-fallback|--mime-types|\
@@ -21,6 +21,8 @@ _sws()
 		words='error warn info debug trace' ;;
 	--log-format)
 		words='combined json pretty' ;;
+	--sandbox)
+		words='auto required off' ;;
 	-a|--host|-p|--port|-f|--fd|--unix-socket-mode|\
 	--https-redirect-host|--https-redirect-from-port|\
 	--https-redirect-from-hosts|--index-files|\
@@ -29,7 +31,7 @@ _sws()
 	--maintenance-mode-status|--trusted-proxies|--open-path|\
 	--header-timeout|--idle-timeout|--write-timeout|--idle-exit|\
 	-q|--grace-period|--drain-timeout|--max-connections|\
-	--ready-fd)
+	--ready-fd|--user|--group)
 		;;
 	--unix-socket-force|-t|--tls|--http2|--https-redirect|\
 	-z|--directory-listing|--compression-static|\
@@ -75,7 +77,7 @@ _sws()
 		    --trusted-proxies --access-log --open --open-path
 		    --header-timeout --idle-timeout --write-timeout --idle-exit
 		    --grace-period --drain-timeout --max-connections --ready-fd
-		    --version --help'
+		    --sandbox --user --group --chroot --version --help'
 	elif [[ $any ]]; then
 		dirs=y
 	fi

@@ -105,7 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		if ((how & 4) == 0)
 			drain(h, cap, how & 8 ? 1 : 100);
 		if ((how & 12) == 8 && n < 40)
-			h2_drain(h);
+			h2_drain(h, n < 20);
 	}
 	drain(h, cap, 1000);
 	h2_free(h);

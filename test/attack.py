@@ -555,6 +555,9 @@ def odd_files():
                 p = spawn([SWS, '--port', '0', option, name, d], stderr=err)
                 until(lambda: p.poll() is not None or
                       os.path.getsize(d + '/err') > 0)
+                with open(d + '/err') as f:
+                    if 'serving' not in f.read():   # it is about to end
+                        until(lambda: p.poll() is not None, 5)
                 p.terminate()
                 if not until(lambda: p.poll() is not None, 5):
                     p.kill()

@@ -24,7 +24,7 @@ test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl
 # PACKAGE:FILE, which are not to be installed
 unpacked='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
 	xinetd:usr/sbin/xinetd prometheus:usr/bin/promtool
-	runit:usr/bin/runsv'
+	runit:usr/bin/runsv runit:usr/bin/chpst runit:usr/bin/sv'
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 as_root() {

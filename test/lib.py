@@ -7,6 +7,8 @@ import atexit, base64, json, os, re, select, shutil, signal, socket, ssl
 import subprocess, sys, tempfile, threading, time
 
 SWS = os.path.abspath(os.environ.get('SWS', './sws'))
+# every server is in the strictest sandbox
+STRICT = os.path.basename(SWS) == 'sandboxed'
 # sanitizers and valgrind are slower: every waiting time is multiplied
 SLOW = float(os.environ.get('SLOW', '1'))
 # it holds descriptors of its own and shows a process a copy of its environment
@@ -290,13 +292,15 @@ def certificate(*names):
 
 class Site(Server):
     """sws with two passed sockets, plain and TLS, and the text of a
-    configuration file.  .port, .tls_port, .toml (that file's path)"""
+    configuration file.  .port, .tls_port, .toml (that file's path).  pair: the
+    certificate and the key; False: no TLS on either"""
     pair = None
 
     def __init__(self, root, *args, toml='', env=None, cwd=None, pair=None,
                  conf=None):
         import fcntl
-        Site.pair = Site.pair or certificate('localhost')
+        if pair is None:
+            pair = Site.pair = Site.pair or certificate('localhost')
         self.clients = {}
         self.errpath = os.path.join(tmpdir('log'), 'stderr')
         self.err = open(self.errpath, 'wb')
@@ -307,16 +311,18 @@ class Site(Server):
         self.port, self.tls_port = (s.getsockname()[1] for s in socks)
         fds = [fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, 200) for s in socks]
         self.proc = spawn(
-            [SWS, '-w', self.toml, '-C', (pair or Site.pair)[0], '-K',
-             (pair or Site.pair)[1], *args, root], stdin=subprocess.DEVNULL,
+            [SWS, '-w', self.toml, *(['-C', pair[0], '-K', pair[1]] if pair
+                                     else []), *args, root],
+            stdin=subprocess.DEVNULL,
             stderr=self.err, pass_fds=fds, cwd=cwd, env=clean_env(
                 LISTEN_FDS='2', LISTEN_FDS_FIRST_FD=str(fds[0]),
-                LISTEN_FDNAMES='http:https', **(env or {})))
+                LISTEN_FDNAMES='http:https' if pair else 'http:http',
+                **(env or {})))
         for fd in fds:
             os.close(fd)
         for s in socks:
             s.close()
-        self.find(' on https://', 20)
+        self.find(' on https?://.*%d/' % self.tls_port, 20)
 
     def find(self, pattern, timeout=10):
         """Wait for a line of the log."""
@@ -407,6 +413,7 @@ class H2(Conn):
     def __init__(self, server, kind='h2', **kw):
         import h2.config, h2.connection, h2.events
         self.events, self.closed, self.used = h2.events, False, 0
+        self.part = b''
         self.scheme = b'https' if kind == 'h2' else b'http'
         self.s = dial(server, kind == 'h2', 'h2', **kw)
         self.c = h2.connection.H2Connection(h2.config.H2Configuration(
@@ -424,6 +431,23 @@ class H2(Conn):
         self.s.sendall(self.c.data_to_send())
         return sid
 
+    def take(self, data):
+        """The events in data.  After GOAWAY, which sets .closed, frames come
+        for the streams that are open: h2 is not told of it, as it would take
+        none of them."""
+        all, at, keep = self.part + data, 0, []
+        while len(all) >= at + 9:
+            end = at + 9 + int.from_bytes(all[at:at + 3], 'big')
+            if len(all) < end:
+                break
+            if all[at + 3] == 7:
+                self.closed = True
+            else:
+                keep.append(all[at:end])
+            at = end
+        self.part = all[at:]
+        return self.c.receive_data(b''.join(keep))
+
     def ask(self, path, method, fields, host):
         self.used += 1
         sid, r = self.send(path, method, fields, host), Response()
@@ -432,7 +456,7 @@ class H2(Conn):
             if not data:
                 self.close()
                 raise EOFError('end of %r' % path)
-            for e in self.c.receive_data(data):
+            for e in self.take(data):
                 if getattr(e, 'stream_id', sid) != sid:
                     continue
                 if isinstance(e, self.events.ResponseReceived):
@@ -447,8 +471,6 @@ class H2(Conn):
                     r.complete = True
                 elif isinstance(e, self.events.StreamReset):
                     r.complete, r.reason = True, 'reset %d' % e.error_code
-                elif isinstance(e, self.events.ConnectionTerminated):
-                    self.closed = True
             self.s.sendall(self.c.data_to_send())
         return r
 

@@ -202,6 +202,32 @@ def only_two(s):
             c.close()
 
 
+def state(s, name):
+    """A line of /proc/PID/status."""
+    with open('/proc/%d/status' % s.proc.pid) as f:
+        return re.search(r'^%s:\s*(.*)$' % name, f.read(), re.M).group(1).split()
+
+
+SKIPPED = set()
+
+
+def unable(option, why):
+    skip('--%s: command line, variable, file' % option, why)
+    SKIPPED.add(option)
+
+
+def no_box():
+    """Why sws has no sandbox here (a sanitizer, valgrind, the system), or ''."""
+    if STRICT or VALGRIND:
+        return 'it is chosen already'
+    try:
+        s = Any(['--sandbox=required', '--idle-exit', '1'])
+    except RuntimeError as e:
+        return str(e)
+    with s:
+        return '' if state(s, 'Seccomp') == ['2'] else 'no filter'
+
+
 def pre(path, fields, **want):
     def look(s):
         r = get(s, path, fields, method='OPTIONS')
@@ -327,7 +353,26 @@ def rows():
             if os.path.exists(logfile):
                 os.unlink(logfile)
 
-    return [
+    rights = []
+    if os.getuid() == 0:
+        jail = tmpdir('jail')
+        rights = [
+            Row('user', 'nobody', lambda s: state(s, 'Uid') == ['65534'] * 4),
+            Row('group', '1234', lambda s: state(s, 'Gid') == ['1234'] * 4,
+                toml='"1234"', more=['--user', 'nobody']),
+            Row('chroot', jail, lambda s: os.readlink(
+                '/proc/%d/root' % s.proc.pid) == jail)]
+    else:
+        for o in 'user', 'group', 'chroot':
+            unable(o, 'only root can do that')
+    why = no_box()
+    if why:
+        unable('sandbox', why)
+    else:
+        rights.append(Row('sandbox', 'off',
+                          lambda s: state(s, 'Seccomp') == ['0']))
+
+    return rights + [
         Row('root', ROOT, has('/page.txt', 'a page'), root=None,
             cwd=tmpdir('elsewhere')),
         Row('index-files', 'none.html, home.htm', has('/', 'home')),
@@ -712,7 +757,7 @@ def table():
     text = subprocess.run([SWS, '--help'], capture_output=True,
                           text=True).stdout
     known = set(re.findall(r'^(?:-.,|   ) --([a-z0-9-]+)', text, re.M))
-    ours = set(r.option for r in ROWS) | set(IGNORED) | {
+    ours = set(r.option for r in ROWS) | set(IGNORED) | SKIPPED | {
         'host', 'port', 'fd', 'unix-socket', 'unix-socket-mode',
         'unix-socket-force', 'config-file', 'tls-cert', 'tls-key',
         'http2-tls', 'http2-tls-cert', 'http2-tls-key', 'https-redirect',

@@ -18,6 +18,8 @@ def _one_at_a_time(*args):
 lib.check = _one_at_a_time
 from lib import *
 
+SOAK = bool(os.environ.get('SOAK'))
+
 DEPS = os.environ.get('SUPERVISORS', os.path.join(HERE, 'deps'))
 USER = pwd.getpwuid(os.getuid()).pw_name
 PAGE = b'<p>hello from sws</p>\n'
@@ -367,7 +369,7 @@ def inetd_options(name, make):
 def idle_exits():
     """`wait` services whose process ends again and again while clients arrive
     around that moment: each of them gets its page."""
-    services, exits = 20, 5             # 100 idle exits for each inetd
+    services, exits = 20, 25 if SOAK else 5     # of each inetd: 500, 100
 
     def one_inetd(name, make):
         counts, lines = [], []
@@ -379,7 +381,7 @@ def idle_exits():
             os.chmod(script, 0o755)
             lines.append((free_port(), 'wait', [script]))
         lost, visits = [], [0] * services
-        ends = time.time() + 45 * SLOW
+        ends = time.time() + 9 * exits * SLOW
 
         def starts(i):
             try:
@@ -395,7 +397,7 @@ def idle_exits():
                 if why:
                     lost.append(why)
                 # around the exit, which comes a second after the last close
-                time.sleep(1 + rng.uniform(-0.02, 0.08))
+                time.sleep(1 + rng.uniform(-0.05, 0.05))
         try:
             s = Supervisor(make(lines), lines[-1][0])
             with s:
@@ -405,6 +407,9 @@ def idle_exits():
                 check('%s wait: %d idle exits' % (name, services * exits),
                       n >= services * exits and not bad,
                       '%d in time; %s %s' % (n, bad[:2], s.text()))
+                check('%s wait: no service is switched off' % name,
+                      not re.search('looping|deactivat|terminated', s.text()),
+                      s.text())
                 check('%s wait: no client lost at an idle exit' % name,
                       not lost and sum(visits) > services * exits,
                       '%d of %d: %s' % (len(lost), sum(visits), lost[:3]))

@@ -266,6 +266,9 @@ struct kept {
 static int g_argc;
 static char **g_argv;
 static uint8_t from[NOPTIONS];	/* enum origin of each option's value */
+static unsigned file_line[NOPTIONS];	/* of the file, if that is its origin */
+static unsigned at_line;	/* of the key that is being read */
+static const char *file_name;	/* of the file that is read, for messages */
 static struct conf new;		/* the one that is being read */
 static struct conf old;		/* the one to go back to */
 /* of the start: fixed options point there; a leak checker looks for it */
@@ -450,6 +453,7 @@ set(unsigned i, const char *v, enum origin s)
 	if (from[i] > s)
 		return NULL;
 	from[i] = (uint8_t)s;
+	file_line[i] = at_line;
 	switch (o->kind) {
 	case STRING:
 		*(const char **)(void *)at = v;
@@ -547,6 +551,21 @@ bad(const char *fmt, ...)
 	vsnprintf(problem, sizeof problem, fmt, ap);
 	va_end(ap);
 	return -1;
+}
+
+/* An option as it was given, for a message about its value. */
+static const char *
+given(const char *name)
+{
+	static char text[300];
+	unsigned i = named(name);
+
+	if (from[i] == S_FILE)
+		snprintf(text, sizeof text, "%.250s:%u: %s", file_name,
+		    file_line[i], name);
+	else
+		snprintf(text, sizeof text, "--%s", name);
+	return text;
 }
 
 /* ---- the environment --------------------------------------------------------- */
@@ -782,6 +801,7 @@ from_key(unsigned i, const struct toml *v)
 	unsigned kind = kind_of(&table[i]);
 	const char *why = NULL;
 
+	at_line = v->line;
 	if (v->type != TOML_ARRAY || (kind != LIST && kind != LOWER &&
 	    kind != INDEX && kind != LINES))
 		return from_value(i, v);
@@ -793,8 +813,6 @@ from_key(unsigned i, const struct toml *v)
 	adding = false;
 	return why;
 }
-
-static const char *file_name;	/* of the file that is read, for messages */
 
 static void
 unknown_key(unsigned line, const char *key)
@@ -969,10 +987,10 @@ lower_names(struct names *n, const char *option)
 	for (i = 0; i < n->n; i++) {
 		all += strlen(n->v[i]) + 2;
 		if (all > CORS_NAMES - 64)
-			return bad("--%s: too long", option);
+			return bad("%s: too long", given(option));
 		if (!is_token(n->v[i]))
-			return bad("--%s \"%s\": not the name of a field",
-			    option, n->v[i]);
+			return bad("%s \"%s\": not the name of a field",
+			    given(option), n->v[i]);
 		copy = keep(n->v[i], strlen(n->v[i]));
 		if (copy == NULL)
 			return bad("out of memory");
@@ -992,9 +1010,9 @@ check_cors(void)
 
 	for (i = 0; i < n->n; i++)
 		if (strcmp(n->v[i], "*") == 0 ? n->n > 1 : !is_origin(n->v[i]))
-			return bad("--cors-allow-origins \"%s\": must be * "
-			    "alone, or origins like https://example.org",
-			    n->v[i]);
+			return bad("%s \"%s\": must be * alone, or origins "
+			    "like https://example.org",
+			    given("cors-allow-origins"), n->v[i]);
 	return lower_names(&new.cors_headers, "cors-allow-headers") < 0 ? -1 :
 	    lower_names(&new.cors_expose, "cors-expose-headers");
 }
@@ -1064,8 +1082,8 @@ finish(void)
 		new.access_log = false;
 	for (i = 0; i < new.headers.n; i++)
 		if ((why = rules_header(new.rules, new.headers.v[i])) != NULL)
-			return bad("--header \"%s\": %s", new.headers.v[i],
-			    why);
+			return bad("%s \"%s\": %s", given("header"),
+			    new.headers.v[i], why);
 	if (check_tls() < 0)
 		return -1;
 	if (from[named("security-headers")] == S_DEFAULT)
@@ -1079,22 +1097,23 @@ finish(void)
 	 * to say more in a field (RFC 9110 15) */
 	if (k < 200 || k > 599 || k == 204 || k == 205 || k == 206 ||
 	    k / 100 == 3 || k == 401 || k == 405 || k == 407 || k == 426)
-		return bad("--maintenance-mode-status %u: no status of an "
-		    "answer that is a page alone", k);
+		return bad("%s %u: no status of an answer that is a page alone",
+		    given("maintenance-mode-status"), k);
 	if (new.open_path[0] != '/' || new.open_path[1] == '/' ||
 	    strpbrk(new.open_path, " \"'\\\n\t") != NULL)
-		return bad("--open-path \"%s\": must be a path that begins "
-		    "with one slash", new.open_path);
+		return bad("%s \"%s\": must be a path that begins with one "
+		    "slash", given("open-path"), new.open_path);
 	if (new.https_host[strspn(new.https_host, "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~[:]")] != '\0')
-		return bad("--https-redirect-host \"%s\": not the name of a "
-		    "host", new.https_host);
+		return bad("%s \"%s\": not the name of a host",
+		    given("https-redirect-host"), new.https_host);
 	for (i = 0; i < new.proxies.n; i++) {
 		if (new.ntrusted == NETS_MAX)
-			return bad("--trusted-proxies: too many of them");
+			return bad("%s: too many of them",
+			    given("trusted-proxies"));
 		if (log_net(new.proxies.v[i], &new.trusted[new.ntrusted++]) < 0)
-			return bad("--trusted-proxies \"%s\": not an address "
-			    "or network", new.proxies.v[i]);
+			return bad("%s \"%s\": not an address or network",
+			    given("trusted-proxies"), new.proxies.v[i]);
 	}
 	return 0;
 }
@@ -1103,7 +1122,7 @@ finish(void)
 static const char *
 set_users(const struct names *n, const struct names *was)
 {
-	static char why[300];
+	static char why[512];
 	const char *text;
 	unsigned i;
 
@@ -1116,8 +1135,9 @@ set_users(const struct names *n, const struct names *was)
 	for (i = 0; i < n->n; i++)
 		if ((text = auth_add(n->v[i])) != NULL) {
 			/* the hash is nobody's business */
-			snprintf(why, sizeof why, "--basic-auth \"%.*s\": %s",
-			    (int)strcspn(n->v[i], ":"), n->v[i], text);
+			snprintf(why, sizeof why, "%s \"%.*s\": %s",
+			    given("basic-auth"), (int)strcspn(n->v[i], ":"),
+			    n->v[i], text);
 			return why;
 		}
 	return NULL;

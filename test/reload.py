@@ -34,16 +34,17 @@ def folders():
 # ---- what a generation says --------------------------------------------------
 
 def toml(top, g):
-    mail = dict(basic_auth='u:' + hashed('pw')) if locked(g) else {}
+    lock = dict(basic_auth='u:' + hashed('pw')) if locked(g) else {}
     return general(
         page404='404-%d.html' % (g % 2), security_headers=g % 2 == 1,
         directory_listing=g % 2 == 1, maintenance_mode=closed(g), metrics=True,
         cors_allow_origins=(A, B)[g % 2], cache_control_headers=g % 4 < 2,
-        **mail) + headers('**', {'X-One': str(g)}) + \
+        **lock) + headers('**', {'X-One': str(g)}) + \
         rule('redirects', source='/go/{*}', destination='/to-%d/$1' % g,
              kind=(301, 302, 307, 308)[g % 4]) + \
         rule('rewrites', source='/rw', destination='/' + 'ab'[g % 2] + '.txt') + \
         rule('virtual-hosts', host='v.example', root='%s/v%d' % (top, g % 2)) + \
+        rule('virtual-hosts', host='w.example', root='%s/v%d' % (top, 1 - g % 2)) + \
         headers('**', {'X-Two': str(g)})
 
 
@@ -234,6 +235,13 @@ def under_way(w, s, make, what):
         what, sum(w.count.values()), len(w.seen), span))
 
 
+def until(what):
+    """Wait for it: a busy server lets signals in once in a while."""
+    end = time.time() + 10 * SLOW
+    while not what() and time.time() < end:
+        time.sleep(0.002)
+
+
 def descriptors(s):
     n, end = s.fds(), time.time() + 5 * SLOW
     while time.time() < end:
@@ -258,6 +266,7 @@ def good():
     def next_one(g):
         w.newest = g
         s.reload(toml(top, g))
+        until(lambda: get(s, '/-turn-').get('x-two') == str(g))
         w.oldest = g
 
     def generations(first, n, rest):
@@ -284,12 +293,13 @@ def good():
     under_way(w, s, storm, 'a storm of signals')
     equal('the last of a storm counts',
           get(s, '/nope', PW).get('x-two'), str(last + 100))
-    equal('descriptors after %d reloads' % (last + 100), descriptors(s), rest)
+    # a file may be remembered, open
+    check('descriptors after %d reloads' % (last + 100),
+          descriptors(s) <= rest + 1, (descriptors(s), rest))
     if SLOW == 1 and not VALGRIND:
         check('memory after them is as before', memory(s) - held < 4,
               (held, memory(s)))
-    equal('one warning at most: none', re.findall(
-        'sws: .*(?:stays|error).*', s.log()), [])
+    equal('nothing was refused', re.findall('sws: .*stays.*', s.log()), [])
     equal('it ends', s.stop(), 0)
 
 
@@ -302,7 +312,7 @@ def broken():
         put(top + '/live.key', open(key, 'rb').read())
     vcert = certificate('v.example')
     # no file that is named here may be new to the sandbox
-    more = rule('virtual-hosts', host='w.example', root=top + '/v1',
+    more = rule('virtual-hosts', host='x.example', root=top + '/v1',
                 tls_cert=vcert[0], tls_key=vcert[1])
     s, w = Site(top + '/root', '--no-access-log', '--idle-timeout', '600',
                 toml=toml(top, 1) + more, pair=live), Watch()
@@ -323,11 +333,16 @@ def broken():
         'no TOML at all': (text + '<html>\n', at(line)),
         'a string without end': (text + 'x = "abc\ny = 1\n', at(line)),
         'not UTF-8': (text.encode() + b'x = "\xff"\n', at(line)),
-        'a key twice': (text + 'host = "x"\nhost = "y"\n', None),
+        'a key twice': (text + 'host = "x"\nhost = "y"\n', at(line)),
         'a value of another type': old('security-headers = false',
                                        'security-headers = "perhaps"'),
-        'a number out of range': old(r'\[general\]\n',
-                                     '[general]\nmaintenance-mode-status = 7\n'),
+        'a status that is none': (text.replace(
+            '[general]\n', '[general]\nmaintenance-mode-status = 7\n', 1),
+                                  at(2)),
+        'a number out of range': (text.replace(
+            '[general]\n', '[general]\nport = 70000\n', 1), at(2)),
+        'an origin that is none': old(
+            '"https://a.example"', '"a.example"'),
         'a kind that is none': old('kind = 307', 'kind = 200'),
         'a pattern that is none': old(r'source = "/go/\{\*\}"',
                                       'source = "/go/{*"'),
@@ -336,15 +351,18 @@ def broken():
         'a field with a line end': old('"X-Two" = "2"',
                                        '"X-Two" = "2\\r\\nx: y"'),
         'a field of framing': old('"X-Two" = "2"', '"Content-Length" = "2"'),
-        'a password that is no hash': old(
-            r'\[general\]\n', '[general]\nbasic-auth = "u:secret"\n'),
-        'a root that is not there': old(re.escape(top + '/v0'), top + '/v9'),
-        'a certificate that is not there': old(
-            re.escape(vcert[0]), top + '/nowhere.pem'),
-        'a key that is not there': old(re.escape(vcert[1]),
-                                       top + '/nowhere.key'),
+        'a password that is no hash': (text.replace(
+            '[general]\n', '[general]\n\nbasic-auth = "u:secret"\n', 1), at(3)),
+        # what is opened once the file is read has its own name in the line
+        'a root that is not there': (text.replace(top + '/v0', top + '/v9'),
+                                     'v.example: root .*/v9: No such file'),
+        'a certificate that is not there': (text.replace(
+            vcert[0], top + '/no.pem'), '/no.pem: No such file'),
+        'a key that is not there': (text.replace(vcert[1], top + '/no.key'),
+                                    '/no.key: No such file'),
         'an empty virtual host': old('host = "v.example"', 'host = ""'),
-        'a file that is too long': (text + '#' * (1 << 20), None),
+        'a file that is too long': (text + '#' * (1 << 20),
+                                    re.escape(s.toml) + ': File too large'),
     }
 
     def asked():
@@ -355,12 +373,12 @@ def broken():
                 w.judge(kind, q, r, 1, 1)
 
     def told(name, since, pattern):
+        until(lambda: s.log()[since:].endswith('\n'))
         lines = [x for x in s.log()[since:].splitlines() if 'sws: ' in x]
         check('%s: one line says what, where, and that all stays' % name,
               len(lines) == 1 and lines[0].endswith(': all stays as it was')
-              and (pattern is None or re.search(pattern, lines[0])) and (
-                  s.toml in lines[0] or 'nowhere' in lines[0] or
-                  'live' in lines[0]), (pattern, lines))
+              and re.search(pattern, lines[0]) and 'secret' not in lines[0],
+              (pattern, lines))
 
     def all_cases():
         for name, (content, pattern) in cases.items():
@@ -368,33 +386,37 @@ def broken():
             s.reload(content)
             told(name, since, pattern)
             asked()
-        for name, spoil, mend in (
-                ('no file', lambda: os.unlink(s.toml), lambda: None),
-                ('a folder in its place', lambda: (
-                    os.path.exists(s.toml) and os.unlink(s.toml),
-                    os.mkdir(s.toml)), lambda: os.rmdir(s.toml)),
-                ('a good file, but no key', lambda: (
+        here = re.escape(s.toml)
+        for name, pattern, spoil, mend in (
+                ('no file', here + ': No such', lambda: os.unlink(s.toml),
+                 lambda: None),
+                ('a folder in its place', here + ': Is a directory',
+                 lambda: os.mkdir(s.toml), lambda: os.rmdir(s.toml)),
+                ('a good file, but no key', 'live.key: No such', lambda: (
                     put(s.toml, text), os.rename(live[1], live[1] + '~')),
                     lambda: os.rename(live[1] + '~', live[1])),
-                ('a good file, but a certificate that is none', lambda: (
+                ('a good file, but a certificate that is none',
+                 'live.crt: ', lambda: (
                     os.rename(live[0], live[0] + '~'), put(live[0], 'x')),
                     lambda: os.rename(live[0] + '~', live[0]))):
             since = len(s.log())
             spoil()
             s.reload()
-            told(name, since, None)
+            told(name, since, pattern)
             asked()
             mend()
     under_way(w, s, all_cases, 'broken files')
     equal('broken files: only the old rules were seen', w.seen, {1})
     rest = descriptors(s)
-    for content, _ in list(cases.values())[::3]:
+    for content, pattern in list(cases.values())[::3]:
+        since = len(s.log())
         s.reload(content)
+        until(lambda: s.log()[since:].endswith('\n'))
     equal('broken files: descriptors', descriptors(s), rest)
     # the next good one is used
     w.newest = 2
     s.reload(text)
-    w.oldest = 2
+    until(lambda: get(s, '/-turn-').get('x-two') == '2')
     w.bad, w.seen = [], set()
     for q in QUESTIONS:
         for kind in KINDS:

@@ -76,13 +76,15 @@ test-valgrind: sws
 
 # the parts that talk to a running server
 WIRE = http1.py pipeline.py h2.py h2_rows.py tls.py listen.py files.py supervisors.py \
-	clients.py attack.py lint.py site.py options.py next.py demand.py
+	clients.py attack.py lint.py site.py options.py next.py demand.py \
+	listing.py reload.py
 # of these, those without TLS and HTTP/2
 PLAIN = http1.py pipeline.py files.py listen.py
 
 soak: sws
 	RACE=600 ./test.sh files.py
-	SOAK=1 ./test.sh systemd.py next.py demand.py supervisors.py
+	SOAK=1 ./test.sh systemd.py next.py demand.py supervisors.py \
+	    listing.py reload.py
 
 fuzz:
 	sh fuzz/run.sh 600

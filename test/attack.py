@@ -6,7 +6,7 @@ from lib import Server, check, equal, get, parse_responses, put, read_all, \
     run, skip, spawn, tmpdir, SLOW, SWS
 
 CURL = ['curl', '-s', '--http2-prior-knowledge', '--max-time',
-        str(int(20 * SLOW))]
+        str(int(60 * SLOW))]
 
 # pw, at the lowest cost
 HASH = '$2b$04$Eh5kAGTIZcBUTZUWzNPWuezCvPSgZ4yNO7KFMTlJA7qSdGKx9eMoO'
@@ -555,6 +555,9 @@ def odd_files():
                 p = spawn([SWS, '--port', '0', option, name, d], stderr=err)
                 until(lambda: p.poll() is not None or
                       os.path.getsize(d + '/err') > 0)
+                with open(d + '/err') as f:
+                    if 'serving' not in f.read():   # it is about to end
+                        until(lambda: p.poll() is not None, 5)
                 p.terminate()
                 if not until(lambda: p.poll() is not None, 5):
                     p.kill()

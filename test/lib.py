@@ -3,8 +3,8 @@
 A check is one line on standard output: "ok NAME", "FAIL NAME: why" or
 "skip NAME: why"; test.sh counts them.  The binary under test is $SWS.
 """
-import atexit, os, re, select, shutil, signal, socket, ssl, subprocess, sys
-import tempfile, threading, time
+import atexit, base64, json, os, re, select, shutil, signal, socket, ssl
+import subprocess, sys, tempfile, threading, time
 
 SWS = os.path.abspath(os.environ.get('SWS', './sws'))
 # every server is in the strictest sandbox
@@ -500,6 +500,46 @@ def ask(kind, server, path='/', method='GET', fields=(), host='localhost'):
     c = server.clients[kind] = connect(kind, server)
     return c.ask(*args)     # it was left alone for too long
 
+
+# ---- a site's rules ----------------------------------------------------------
+
+_hashes = {}
+
+
+def basic(user, password):
+    return {'Authorization': 'Basic ' + base64.b64encode(
+        ('%s:%s' % (user, password)).encode()).decode()}
+
+
+def hashed(password, cost=4):
+    if (password, cost) not in _hashes:
+        _hashes[password, cost] = subprocess.run(
+            ['htpasswd', '-nbBC', str(cost), 'u', password],
+            capture_output=True, text=True, check=True
+        ).stdout.strip().split(':')[1]
+    return _hashes[password, cost]
+
+
+def general(**options):
+    """A table of options; values as JSON, which is TOML here."""
+    return '[general]\n' + ''.join('%s = %s\n' % (
+        k.replace('_', '-'), json.dumps(v)) for k, v in options.items())
+
+
+def rule(section, /, **keys):
+    def value(v):
+        return '{ %s }' % ', '.join('%s = %s' % (json.dumps(a), json.dumps(b))
+                                    for a, b in v.items()) \
+            if isinstance(v, dict) else json.dumps(v, ensure_ascii=False)
+    return '[[advanced.%s]]\n' % section + ''.join(
+        '%s = %s\n' % (k.replace('_', '-'), value(v)) for k, v in keys.items())
+
+
+def headers(source, fields, **more):
+    return rule('headers', source=source, headers=fields, **more)
+
+
+# ---- one check, three protocols ----------------------------------------------
 
 CONNECTIONS_OWN = ('date', 'connection', 'transfer-encoding',
                    'strict-transport-security')

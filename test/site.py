@@ -11,40 +11,6 @@ OLD = 1600000000
 A, EVIL = 'https://a.example', 'https://evil.example'
 CHALLENGE = 'Basic realm="sws", charset="UTF-8"'
 PREFLIGHT = {'Origin': A, 'Access-Control-Request-Method': 'GET'}
-_hashes = {}
-
-
-def basic(user, password):
-    return {'Authorization': 'Basic ' + base64.b64encode(
-        ('%s:%s' % (user, password)).encode()).decode()}
-
-
-def hashed(password, cost=4):
-    if (password, cost) not in _hashes:
-        _hashes[password, cost] = subprocess.run(
-            ['htpasswd', '-nbBC', str(cost), 'u', password],
-            capture_output=True, text=True, check=True
-        ).stdout.strip().split(':')[1]
-    return _hashes[password, cost]
-
-
-def general(**options):
-    """A table of options; values as JSON, which is TOML here."""
-    return '[general]\n' + ''.join('%s = %s\n' % (
-        k.replace('_', '-'), json.dumps(v)) for k, v in options.items())
-
-
-def rule(section, /, **keys):
-    def value(v):
-        return '{ %s }' % ', '.join('%s = %s' % (json.dumps(a), json.dumps(b))
-                                    for a, b in v.items()) \
-            if isinstance(v, dict) else json.dumps(v, ensure_ascii=False)
-    return '[[advanced.%s]]\n' % section + ''.join(
-        '%s = %s\n' % (k.replace('_', '-'), value(v)) for k, v in keys.items())
-
-
-def headers(source, fields, **more):
-    return rule('headers', source=source, headers=fields, **more)
 
 
 def tree(**more):

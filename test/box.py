@@ -356,6 +356,10 @@ def roots():
     s = Site(top + '/now', REQUIRED)
     relink('rel/one', top + '/now')
     see('root held open', s, body=b'two')
+    equal('root held open: a reload goes on', s.reload(
+        '[general]\npage404 = "none"\n[[advanced.headers]]\nsource = "/**"\n'
+        'headers = { X-New = "1" }\n'), [])
+    see('root held open, by a reload too', s, body=b'two', x_new='1')
     s.stop()
 
 

@@ -67,6 +67,7 @@ test-asan: sws-asan
 test-sandbox: sws sws-musl
 	SWS=$$PWD/test/sandboxed ./test.sh $(WIRE)
 	PROGRAM=$$PWD/sws-musl SWS=$$PWD/test/sandboxed ./test.sh $(PLAIN)
+	SWS=$$PWD/sws-musl ./test.sh box.py
 
 sws-musl: $(OBJS)
 	musl-gcc $(ALL_CFLAGS) -static -DNO_TLS -DNO_HTTP2 -o $@ $(OBJS:.o=.c)

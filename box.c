@@ -286,6 +286,12 @@ struct data {
 enum test { ANY, OPEN, OPENAT, NOT_EXEC, FCNTL, IOCTL, CONNECTED, OPTION,
 	SOCKETCALL };
 
+/* glibc on i386 makes all calls for sockets by one, where the filter sees no
+ * arguments. */
+#if defined(SYS_socketcall) && defined(__GLIBC__)
+#define UNSEEN 1
+#endif
+
 /* All that is left.  Two libcs and five machines do the same by different
  * calls; what one of them does not have is not counted there. */
 static const struct call {
@@ -312,12 +318,14 @@ static const struct call {
 #ifdef SYS_send
 	{ SYS_send, ANY },
 #endif
-#ifdef SYS_socketcall
+#ifdef UNSEEN
 	{ SYS_socketcall, SOCKETCALL },
 #endif
-	{ SYS_writev, ANY }, { SYS_sendfile, ANY },
+	{ SYS_writev, ANY },
 #ifdef SYS_sendfile64
 	{ SYS_sendfile64, ANY },
+#else
+	{ SYS_sendfile, ANY },
 #endif
 	/* files and folders */
 	{ SYS_openat2, ANY }, { SYS_openat, OPENAT },
@@ -329,11 +337,10 @@ static const struct call {
 #endif
 #ifdef SYS_fstatat64
 	{ SYS_fstatat64, ANY }, { SYS_fstat64, ANY }, { SYS_stat64, ANY },
-	{ SYS_lstat64, ANY },
 #else
 	{ SYS_fstat, ANY },
 #ifdef SYS_stat
-	{ SYS_stat, ANY }, { SYS_lstat, ANY },
+	{ SYS_stat, ANY },
 #endif
 #endif
 	{ SYS_statx, ANY }, { SYS_readlinkat, ANY }, { SYS_getdents64, ANY },
@@ -352,7 +359,9 @@ static const struct call {
 #endif
 	{ SYS_ioctl, IOCTL },	/* isatty(3) */
 	/* time, chance, memory */
+#ifdef SYS_clock_gettime
 	{ SYS_clock_gettime, ANY },
+#endif
 #ifdef SYS_clock_gettime64
 	{ SYS_clock_gettime64, ANY },
 #endif

@@ -162,8 +162,10 @@ open_site(struct site *s)
 	const char *why;
 	unsigned i, n = rules_hosts(conf.rules, &v);
 
-	s->root = fd_root(conf.root);
-	if (s->root < 0 || !reachable(s->root))
+	/* opened once: a link that leads elsewhere by now is follow_root's */
+	s->root = site.root < 0 ? fd_root(conf.root) :
+	    fcntl(site.root, F_DUPFD_CLOEXEC, 3);
+	if (s->root < 0)
 		return why_not("--root %s: %s", conf.root, strerror(errno));
 	for (i = 0; i < n; i++) {
 		s->host[i] = fd_root(v[i].root);

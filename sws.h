@@ -4,6 +4,9 @@
 #ifndef SWS_H
 #define SWS_H
 
+#define _FILE_OFFSET_BITS 64	/* on 32-bit machines too */
+#define _TIME_BITS 64
+
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -6,7 +6,7 @@ from lib import Server, check, equal, get, parse_responses, put, read_all, \
     run, skip, spawn, tmpdir, SLOW, SWS
 
 CURL = ['curl', '-s', '--http2-prior-knowledge', '--max-time',
-        str(int(20 * SLOW))]
+        str(int(60 * SLOW))]
 
 # pw, at the lowest cost
 HASH = '$2b$04$Eh5kAGTIZcBUTZUWzNPWuezCvPSgZ4yNO7KFMTlJA7qSdGKx9eMoO'

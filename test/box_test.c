@@ -403,6 +403,19 @@ static const struct try {
 #endif
 };
 
+/* Does the filter see what this one does? */
+static bool
+seen(const struct try *t)
+{
+#ifdef UNSEEN
+	return t->f != sends_to && t->f != sets_option &&
+	    t->f != sets_other_level;
+#else
+	(void)t;
+	return true;
+#endif
+}
+
 /* ---- what has to be ------------------------------------------------------- */
 
 static int
@@ -693,6 +706,11 @@ main(int argc, char **argv)
 			if (t->f == truncates_log && syscall(
 			    NR_CREATE_RULESET, NULL, 0, CREATE_VERSION) < 3) {
 				printf("skip %s: %s: Landlock before 6.2\n",
+				    name[how], t->name);
+				continue;
+			}
+			if (!seen(t)) {
+				printf("skip %s: %s: unseen by a filter\n",
 				    name[how], t->name);
 				continue;
 			}

@@ -1952,7 +1952,7 @@ def calls(lines):
     got = [m.groups() for m in (re.match(r'(\w+)\((.*)', x) for x in lines)
            if m]
     return [(next((n for n, v in same if re.fullmatch(v, a)), a), b)
-            for a, b in got if a != 'rt_sigprocmask']
+            for a, b in got if a not in ('rt_sigprocmask', 'rt_sigreturn')]
 
 
 def system_calls():

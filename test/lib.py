@@ -339,7 +339,9 @@ class Site(Server):
             put(self.toml + '.new', toml)
             os.rename(self.toml + '.new', self.toml)
         self.proc.send_signal(signal.SIGHUP)
-        # the turn that takes the signal ends with it, before the next one
+        # a busy loop lets signals in every 10 ms; the turn that takes it ends
+        # with it, before the next one
+        time.sleep(0.02)
         for _ in range(2):
             get(self, '/-turn-', host='localhost')
 

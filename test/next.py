@@ -252,9 +252,10 @@ def silent():
 def shape(pid):
     """Its descriptors by kind, its sibling's, its arguments and environment."""
     def kinds(p):
-        return sorted(re.sub(r'\d+', '', os.readlink(f.path))
-                      for f in os.scandir('/proc/%d/fd' % p)
-                      if int(f.name) > 2)
+        links = [os.readlink(f.path) for f in os.scandir('/proc/%d/fd' % p)
+                 if int(f.name) > 2]
+        return sorted(re.sub(r'\d+', '', x) for x in links
+                      if '.valgrind/' not in x)         # its logs
 
     def text(name):
         with open('/proc/%d/%s' % (pid, name), 'rb') as f:

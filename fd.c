@@ -584,7 +584,10 @@ take_over(const char *how)
 			own_path(l);
 		}
 	}
+	if (found.n == 0)
+		die(1, "SWS_REPLACES=%s, and nothing was handed on", how);
 	conf.ready_fd = -1;	/* it has been told */
+	conf.open = false;
 }
 
 /* Descriptors that were passed and are not served: say so, keep them from

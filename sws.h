@@ -508,14 +508,12 @@ void next_init(char **argv, struct listener *l, unsigned n);
 /* From now on SIGIO says that there is news. */
 void next_watch(void);
 /* When we replace a process: tell it that we are ready, and go on once it
- * leaves; else the end.  False: we replace nobody. */
+ * agrees; else the end.  False: we replace nobody. */
 bool next_takes_over(void);
 /* Ask the sibling to begin. */
 void next_start(void);
-/* The new program's pid when it is ready, 0 when there is nothing to be done. */
+/* After SIGIO: the new program's pid once it serves, else 0. */
 pid_t next_news(void);
-/* Let it serve.  False: it has ended meanwhile, we stay. */
-bool next_go(void);
 /* No more of that: the sibling ends, and unlinks our own unix sockets if they
  * have not gone to a new program. */
 void next_end(void);

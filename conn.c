@@ -695,10 +695,11 @@ settle(struct conn *c, struct window w, bool worked)
 		if (c->state != CONN_HEAD || worked)
 			move(c, CONN_HEAD);
 	} else if (!c->fresh) {
-		if (c->state != CONN_IDLE || worked)
+		if (c->state != CONN_IDLE || worked) {
 			move(c, CONN_IDLE);
-		if (draining)	/* its answer did not say "close" yet */
-			c->deadline = log_ms;
+			if (draining)	/* nobody said "close" to it yet */
+				c->deadline = log_ms + FRESH_MS;
+		}
 		c->idle_at = log_ms;
 		c->parked = c->tls == NULL;
 		if (!c->parked && park_at == 0)
@@ -726,6 +727,8 @@ protocol(struct conn *c, const struct window *w)
 		conn_kill(c, "no memory for a session");
 		return false;
 	}
+	if (draining)
+		h2_drain(c->h2);
 	metrics_protocol(2, c->tls != NULL);
 	c->fresh = false;
 	return true;
@@ -825,7 +828,7 @@ run_h2(struct conn *c, struct window *w, int64_t *budget)
 	}
 	w->from = w->to;
 	f = flush(c, budget);
-	if (f == SENT && (c->ending || (draining && h2_streams(c->h2) == 0)))
+	if (f == SENT && c->ending)
 		c->closing = true;
 	return f;
 }
@@ -1019,16 +1022,22 @@ watch_listeners(void)
 
 /* ---- turns ---------------------------------------------------------------------- */
 
-/* End an idle connection, in the words of what it speaks. */
+/* End an idle connection, in the words of what it speaks; but what it has sent
+ * meanwhile is answered. */
 static void
 dismiss(struct conn *c)
 {
+	serve(c, FD_READ, 0);
+	if (c->state != CONN_IDLE || c->deadline > log_ms)
+		return;
 	if (c->h2 == NULL && c->tls == NULL) {
 		conn_kill(c, "idle");
 		return;
 	}
-	if (c->h2 != NULL)
+	if (c->h2 != NULL) {
 		h2_drain(c->h2);
+		h2_drain(c->h2);	/* no more waiting for its echo */
+	}
 	c->closing = true;
 	serve(c, 0, 0);
 	if (c->state == CONN_IDLE)
@@ -1210,14 +1219,18 @@ conn_drain(void)
 	struct conn *c, *next, *last;
 
 	draining = true;
+	/* who asked a moment ago may be asking again right now, which no close
+	 * can tell (RFC 9112 9.3.1): that answer will say it.  Serving moves
+	 * to the end of a queue: stop where it ends now */
+	last = queue[CONN_IDLE].last;
 	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {
-		next = c->next;
-		/* a request may have come since the last turn */
-		serve(c, FD_READ, 0);
-		if (c->state == CONN_IDLE)
-			dismiss(c);
+		next = c == last ? NULL : c->next;
+		c->deadline = c->idle_at + FRESH_MS;
+		if (c->h2 != NULL) {
+			h2_drain(c->h2);
+			serve(c, 0, 0);
+		}
 	}
-	/* the queue as it is now: who is served goes to its end */
 	last = queue[CONN_REPLY].last;
 	for (c = queue[CONN_REPLY].first; c != NULL; c = next) {
 		next = c == last ? NULL : c->next;
@@ -1226,8 +1239,10 @@ conn_drain(void)
 		h2_drain(c->h2);
 		serve(c, 0, 0);
 	}
+	/* the same for who has not begun, but not for a handshake under way */
 	for (c = queue[CONN_HEAD].first; c != NULL; c = c->next)
-		if (c->nin == 0 && c->deadline > log_ms + FRESH_MS)
+		if (c->nin == 0 && c->deadline > log_ms + FRESH_MS &&
+		    (!c->greeted || tls_state(c->tls) != TLS_HANDSHAKE))
 			c->deadline = log_ms + FRESH_MS;
 	free_dead();
 }

@@ -678,13 +678,14 @@ next_request(struct conn *c, struct window *w)
 	http_reset(&c->q);
 }
 
-/* It is idle and we are about to end.  A session needs a round trip to be told;
- * a client of HTTP/1.1 cannot be told before its next answer, so that only
- * waiting for that loses no request which is on its way. */
+/* It is idle and we are about to end.  A session needs a round trip to be told.
+ * A client of HTTP/1.1 cannot be told before its next answer, and who asked a
+ * moment ago may be asking again right now (RFC 9112 9.3.1): it gets that
+ * moment, and its whole time where there is no hurry. */
 static void
 hasten(struct conn *c)
 {
-	int64_t end = log_ms + (c->h2 != NULL ? FRESH_MS : 0);
+	int64_t end = (c->h2 ? log_ms : c->idle_at) + FRESH_MS;
 
 	if ((c->h2 != NULL || !patient) && c->deadline > end)
 		c->deadline = end;
@@ -709,9 +710,9 @@ settle(struct conn *c, struct window w, bool worked)
 	} else if (!c->fresh) {
 		if (c->state != CONN_IDLE || worked)
 			move(c, CONN_IDLE);
+		c->idle_at = log_ms;
 		if (draining)
 			hasten(c);
-		c->idle_at = log_ms;
 		c->parked = c->tls == NULL;
 		if (!c->parked && park_at == 0)
 			park_at = log_ms + PARK_MS;
@@ -839,7 +840,7 @@ run_h2(struct conn *c, struct window *w, int64_t *budget)
 	}
 	w->from = w->to;
 	f = flush(c, budget);
-	if (f == SENT && (c->ending || h2_drained(c->h2)))
+	if (f == SENT && c->ending)
 		c->closing = true;
 	return f;
 }
@@ -1037,10 +1038,14 @@ watch_listeners(void)
 
 /* ---- turns ---------------------------------------------------------------------- */
 
-/* End an idle connection, in the words of what it speaks. */
+/* End an idle connection, in the words of what it speaks; but what it has sent
+ * meanwhile is answered. */
 static void
 dismiss(struct conn *c)
 {
+	serve(c, FD_READ, 0);
+	if (c->state != CONN_IDLE || c->deadline > log_ms)
+		return;
 	if (c->h2 == NULL && c->tls == NULL) {
 		conn_kill(c, "idle");
 		return;
@@ -1234,8 +1239,10 @@ conn_drain(bool no_hurry)
 
 	draining = true;
 	patient = no_hurry;
+	/* serving moves to the end of a queue: stop where it ends now */
+	last = queue[CONN_IDLE].last;
 	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {
-		next = c->next;
+		next = c == last ? NULL : c->next;
 		if (c->h2 != NULL)
 			h2_drain(c->h2, false);
 		/* a request may have come since the last turn */
@@ -1243,7 +1250,6 @@ conn_drain(bool no_hurry)
 		if (c->state == CONN_IDLE)
 			hasten(c);
 	}
-	/* the queue as it is now: who is served goes to its end */
 	last = queue[CONN_REPLY].last;
 	for (c = queue[CONN_REPLY].first; c != NULL; c = next) {
 		next = c == last ? NULL : c->next;
@@ -1252,8 +1258,10 @@ conn_drain(bool no_hurry)
 		h2_drain(c->h2, false);
 		serve(c, 0, 0);
 	}
+	/* the same for who has not begun, but not for a handshake under way */
 	for (c = queue[CONN_HEAD].first; c != NULL; c = c->next)
-		if (c->nin == 0 && c->deadline > log_ms + FRESH_MS)
+		if (c->nin == 0 && c->deadline > log_ms + FRESH_MS &&
+		    (!c->greeted || tls_state(c->tls) != TLS_HANDSHAKE))
 			c->deadline = log_ms + FRESH_MS;
 	free_dead();
 }

@@ -834,12 +834,6 @@ h2_streams(const struct h2 *h)
 }
 
 bool
-h2_drained(const struct h2 *h)
-{
-	return h->last_call && h2_streams(h) == 0;
-}
-
-bool
 h2_later(const struct h2 *h)
 {
 	return h->list[S_LATER].n > 0 || h->ndeferred > 0;
@@ -982,13 +976,6 @@ h2_makes(const struct h2 *h)
 {
 	(void)h;
 	return false;
-}
-
-bool
-h2_drained(const struct h2 *h)
-{
-	(void)h;
-	return true;
 }
 
 void

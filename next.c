@@ -7,15 +7,15 @@
  *
  *   server          sibling                    new program
  *     | -- START ---> | -- fork, fork, exec ---> |
- *     |               | <------ its pid -------- |
- *     |               | <------ READY ---------- | has its box, reads nothing
- *     | <-- READY --- |                          |
- *     | --- GO -----> | ------- GO ------------> | serves, has a sibling too
- *     | <--- GO ----- | ends                     |
- *     | drains                                   |
+ *     |               | <------ START ---------- | with its pid
+ *     | <-- READY --- | <------ READY ---------- | has its box, reads nothing
+ *     | --- GO -----> | ------- GO ------------> |
+ *     | <-- GO ------ | <------ GO ------------- | serves, has a sibling too
+ *     | drains        | ends                     |
  *
- * Whoever sees the end of a line before GO leaves all as it was.  The sibling
- * also is who unlinks our own unix sockets, which only the last process may. */
+ * The server waits for none of this: it serves until the last GO.  Whoever sees
+ * the end of a line before that leaves all as it was.  The sibling also is who
+ * unlinks our own unix sockets, which only the last process may. */
 #include "sws.h"
 
 #include <sys/wait.h>
@@ -29,7 +29,7 @@
 
 enum { WAIT_S = 30 };	/* for the new program to be ready */
 
-/* What is said on both lines; pid only by the sibling. */
+/* What is said on both lines; the new program's pid goes with it upwards. */
 enum word { START = 1, READY, GO, FAILED, LATE };
 struct message {
 	int32_t word, pid;
@@ -38,6 +38,7 @@ struct message {
 static int line = -1;		/* to the sibling, or -1 */
 static int above = -1;		/* new program: to the sibling of the old one */
 static bool pending;		/* the sibling is at work */
+static bool ending;		/* it was told to end */
 
 static bool
 say(int fd, enum word word, pid_t pid)
@@ -204,8 +205,7 @@ start(const char *path, char **argv, const struct listener *l, unsigned n,
 	return -1;
 }
 
-/* See the new program through.  Only when the server goes does this end, and
- * then it says whether the sockets have gone to somebody else. */
+/* See the new program through.  True: the sockets have gone to it. */
 static bool
 replace(int up, int new)
 {
@@ -213,39 +213,37 @@ replace(int up, int new)
 	    { .fd = new, .events = POLLIN } };
 	struct message m;
 	pid_t pid = 0;
-	bool handed = false;
 	int64_t end = log_us() / 1000 + WAIT_S * 1000, left;
 
 	for (;;) {
 		left = end - log_us() / 1000;
-		if (left <= 0 || (poll(p, 2, (int)left) < 0 && errno != EINTR)) {
+		if (left <= 0) {
 			say(up, LATE, pid);
 			break;
 		}
-		if (p[0].revents)	/* it ends, or has gone */
-			break;
-		if (p[1].revents == 0)
+		if (poll(p, 2, (int)left) <= 0)
 			continue;
-		m = hear(new, 0);
-		if (m.word == START) {
-			pid = m.pid;
-			continue;
-		}
-		if (m.word == READY) {
-			say(up, READY, pid);
+		if (p[1].revents == 0) {	/* GO, or the server ends */
 			if (hear(up, 0).word != GO)
 				break;
-			handed = say(new, GO, 0);
+			say(new, GO, 0);
+			continue;
 		}
-		say(up, handed ? GO : FAILED, pid);
-		if (!handed)
-			pid = 0;	/* has ended */
-		break;
+		m = hear(new, 0);
+		if (m.word == START)
+			pid = m.pid;
+		else
+			say(up, m.word ? (enum word)m.word : FAILED, pid);
+		if (m.word == 0 || m.word == GO) {
+			close(new);
+			return m.word == GO;
+		}
 	}
-	if (pid > 0 && !handed)
+	/* its end of the line was open just now: the pid is still its own */
+	if (pid > 0)
 		kill(pid, SIGTERM);
 	close(new);
-	return handed;
+	return false;
 }
 
 static void __attribute__((noreturn))
@@ -255,6 +253,7 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 	static const int theirs[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP,
 	    SIGUSR1, SIGUSR2 };	/* meant for the server, if for the group */
 	bool handed = false;
+	int32_t word;
 	unsigned i;
 	int new;
 
@@ -265,7 +264,9 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 	for (i = 0; i < n; i++)
 		if (l[i].single)
 			close(l[i].fd);
-	while (!handed && hear(up, 0).word == START) {
+	while (!handed && (word = hear(up, 0).word) != 0) {
+		if (word != START)
+			continue;	/* GO, to one that has just ended */
 		new = start(path, argv, l, n, server);
 		if (new < 0)
 			say(up, FAILED, 0);
@@ -282,6 +283,15 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 }
 
 /* ---- the server ------------------------------------------------------------- */
+
+/* Go only after the sibling, so that no listener outlives us. */
+static void
+wait_for_it(void)
+{
+	next_end();
+	while (line >= 0 && hear(line, 0).word != 0)
+		;
+}
 
 void
 next_init(char **argv, struct listener *l, unsigned n)
@@ -318,7 +328,7 @@ next_init(char **argv, struct listener *l, unsigned n)
 	setsockopt(line, SOL_SOCKET, SO_RCVTIMEO, &one, sizeof one);
 	for (i = 0; i < n; i++)
 		l[i].path = NULL;
-	atexit(next_end);
+	atexit(wait_for_it);
 }
 
 void
@@ -339,7 +349,8 @@ next_takes_over(void)
 
 	if (above < 0)
 		return false;
-	go = say(above, READY, 0) && hear(above, 0).word == GO;
+	go = say(above, READY, 0) && hear(above, 0).word == GO &&
+	    say(above, GO, 0);
 	close(above);
 	above = -1;
 	if (!go)
@@ -350,12 +361,23 @@ next_takes_over(void)
 void
 next_start(void)
 {
-	if (line < 0)
-		warn("SIGUSR2: there is no sibling that could start a program");
-	else if (getpid() == 1)
-		warn("SIGUSR2: process 1 of a container cannot be followed");
+	const char *why = NULL;
+
+	if (ending)
+		why = "this process is about to end";
+	else if (line < 0)
+		why = "the process that it needs has ended, or never was";
 	else if (pending)
-		info("SIGUSR2: a new program is being started already");
+		why = "a new program is being started already";
+	else if (getpid() == 1)
+		why = "all would end with process 1, which this is";
+	else if (log_is_syslog() && getenv("NOTIFY_SOCKET") == NULL)
+		/* the listener is descriptor 2 too: its end is what inetd waits
+		 * for, to listen again itself */
+		why = "it is inetd who starts the new program, once this one "
+		    "has ended (SIGTERM)";
+	if (why != NULL)
+		warn("SIGUSR2: %s", why);
 	else
 		pending = say(line, START, 0);
 }
@@ -365,54 +387,39 @@ next_news(void)
 {
 	struct message m;
 
-	if (line < 0)
-		return 0;
-	m = hear(line, MSG_DONTWAIT);
-	if (m.word == 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return 0;
-	pending = false;
-	switch (m.word) {
-	case READY:
-		return m.pid;
-	case FAILED:
-		warn("SIGUSR2: the new program ended before it was ready: "
-		    "this one stays");
-		break;
-	case LATE:
-		warn("SIGUSR2: the new program was not ready in %d s: this "
-		    "one stays", WAIT_S);
-		break;
-	default:
-		close(line);
-		line = -1;
-		debug("the sibling has ended");
+	while (line >= 0) {
+		m = hear(line, MSG_DONTWAIT);
+		if (m.word == 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		pending = m.word == READY;
+		switch (m.word) {
+		case READY:
+			say(line, GO, 0);
+			break;
+		case GO:
+			return m.pid;
+		case FAILED:
+			warn("SIGUSR2: the new program ended before it served: "
+			    "this one stays");
+			break;
+		case LATE:
+			warn("SIGUSR2: the new program was not ready in %d s: "
+			    "this one stays", WAIT_S);
+			break;
+		default:
+			close(line);
+			line = -1;
+			if (!ending)
+				warn("the process that SIGUSR2 needs has ended");
+		}
 	}
 	return 0;
-}
-
-bool
-next_go(void)
-{
-	if (say(line, GO, 0) && hear(line, 0).word == GO) {
-		next_end();
-		return true;
-	}
-	warn("SIGUSR2: the new program ended when it was ready: this one "
-	    "stays");
-	return false;
 }
 
 void
 next_end(void)
 {
-	struct message m;
-
-	if (line < 0)
-		return;
-	shutdown(line, SHUT_WR);
-	do	/* until it holds no listener any more, or hangs */
-		m = hear(line, 0);
-	while (m.word != 0);
-	close(line);
-	line = -1;
+	ending = true;
+	if (line >= 0)
+		shutdown(line, SHUT_WR);
 }

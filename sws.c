@@ -239,14 +239,12 @@ give_up(void)
 	box_enter();
 }
 
-/* The new program is ready: it has the listeners from now on. */
+/* The new program serves: it has the listeners from now on. */
 static void
 hand_over(pid_t pid)
 {
 	unsigned i;
 
-	if (!next_go())
-		return;
 	info("replaced by process %ld", (long)pid);
 	replaced = true;
 	fd_notify("MAINPID=%ld", (long)pid);

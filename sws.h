@@ -514,14 +514,12 @@ void next_init(char **argv, struct listener *l, unsigned n);
 /* From now on SIGIO says that there is news. */
 void next_watch(void);
 /* When we replace a process: tell it that we are ready, and go on once it
- * leaves; else the end.  False: we replace nobody. */
+ * agrees; else the end.  False: we replace nobody. */
 bool next_takes_over(void);
 /* Ask the sibling to begin. */
 void next_start(void);
-/* The new program's pid when it is ready, 0 when there is nothing to be done. */
+/* After SIGIO: the new program's pid once it serves, else 0. */
 pid_t next_news(void);
-/* Let it serve.  False: it has ended meanwhile, we stay. */
-bool next_go(void);
 /* No more of that: the sibling ends, and unlinks our own unix sockets if they
  * have not gone to a new program. */
 void next_end(void);
@@ -672,8 +670,6 @@ bool h2_makes(const struct h2 *h);
  * asked for an echo, so that what it sent before is served, unless it has to be
  * now. */
 void h2_drain(struct h2 *h, bool now);
-/* Has it been told, and is nothing of it left? */
-bool h2_drained(const struct h2 *h);
 void h2_free(struct h2 *h);
 
 /* ---- tls.c: TLS 1.2 records <-> bytes ------------------------- */

@@ -118,6 +118,26 @@ def second():
         t.join()
 
 
+def just_now():
+    """Who asked a moment before TERM gets one more answer, and is told."""
+    s = Site(root())
+    conns = [dial(s, tls) for tls in (False, True)]
+    for c in conns:
+        c.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        read_all(c, 5, lambda d: b'page' in d)
+    s.proc.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    for c in conns:
+        c.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    for c in conns:
+        data, how = read_all(c, 5)
+        check('TERM: a request on its way', b'<p>page' in data and how == 'eof'
+              and b'connection: close' in data.lower(), (data, how))
+        c.close()
+    equal('TERM, a request on its way: exit', s.proc.wait(20 * SLOW), 0)
+    s.stop()
+
+
 def watched(pid, seconds):
     """The system calls that it and its sibling begin meanwhile, and how many
     calls were seen in all; or None and why not."""
@@ -201,4 +221,4 @@ def queued():
           [True, False])
 
 
-run([ends, second, peace, queued])
+run([ends, second, just_now, peace, queued])

@@ -1598,12 +1598,12 @@ def timeouts():
                           ([], {'SERVER_MAX_CONNECTIONS': '3'})):
             with Sws('-p', 0, '-a', '127.0.0.1', *args, env=env) as w:
                 port = w.port()
-                n = len(sockets_of(w.p.pid))
+                before = len(sockets_of(w.p.pid))
                 cs = [dial(port) for _ in range(8)]
                 for c in cs[:3]:
                     c.sendall(b'GET ')
                 time.sleep(0.3)
-                n = len(sockets_of(w.p.pid)) - n
+                n = len(sockets_of(w.p.pid)) - before
                 check('--max-connections 3, %s' % (args or 'variable'),
                       1 <= n <= 3, sockets_of(w.p.pid))
                 for c in cs:

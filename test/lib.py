@@ -23,12 +23,12 @@ _procs = []
 def check(name, good, why=''):
     """One check; `why` may be anything that explains a failure."""
     global _failed
-    if good:
-        print('ok', name, flush=True)
-    else:
+    if not good:
         _failed += 1
-        print('FAIL %s: %s' % (name, str(why).replace('\n', ' ')[:600]),
-              flush=True)
+    # in one piece: others may print at the same time
+    sys.stdout.write('ok %s\n' % name if good else 'FAIL %s: %s\n' % (
+        name, str(why).replace('\n', ' ')[:600]))
+    sys.stdout.flush()
     return bool(good)
 
 

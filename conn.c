@@ -85,7 +85,7 @@ static struct listener *listeners;
 static unsigned nlisteners;
 static bool accepting = true;	/* false once conn_stop was called */
 static int64_t accept_after;	/* not before this log_ms; 0 = any time */
-static bool draining, patient;	/* conn_drain */
+static bool draining;
 static int64_t idle_since;
 static int64_t park_at;		/* when park() has something to do; 0 = never */
 
@@ -681,13 +681,13 @@ next_request(struct conn *c, struct window *w)
 /* It is idle and we are about to end.  A session needs a round trip to be told.
  * A client of HTTP/1.1 cannot be told before its next answer, and who asked a
  * moment ago may be asking again right now (RFC 9112 9.3.1): it gets that
- * moment, and its whole time where there is no hurry. */
+ * moment. */
 static void
 hasten(struct conn *c)
 {
 	int64_t end = (c->h2 ? log_ms : c->idle_at) + FRESH_MS;
 
-	if ((c->h2 != NULL || !patient) && c->deadline > end)
+	if (c->deadline > end)
 		c->deadline = end;
 }
 
@@ -1233,12 +1233,11 @@ conn_last_call(void)
 }
 
 void
-conn_drain(bool no_hurry)
+conn_drain(void)
 {
 	struct conn *c, *next, *last;
 
 	draining = true;
-	patient = no_hurry;
 	/* serving moves to the end of a queue: stop where it ends now */
 	last = queue[CONN_IDLE].last;
 	for (c = queue[CONN_IDLE].first; c != NULL; c = next) {

@@ -334,7 +334,7 @@ loop(bool single)
 	conn_stop();
 	for (i = 0; replaced && i < nlisteners; i++)
 		fd_unlisten(&listener[i]);
-	conn_drain(replaced);
+	conn_drain();
 	end = log_ms + conf.drain_ms;
 	while (conn_count() > 0 && log_ms < end && asked_to_end() < 2)
 		turn(end);

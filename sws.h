@@ -728,9 +728,9 @@ unsigned conn_last_call(void);
 /* Leave the listeners alone from now on; the queues of our own are emptied
  * first, those of passed ones stay for whoever comes next. */
 void conn_stop(void);
-/* Answer what is in flight with "close", end what is idle; with no hurry, only
- * when its time is over, so that a request on its way is not lost. */
-void conn_drain(bool no_hurry);
+/* Answer what is in flight with "close", end what is idle, but who asked a
+ * moment ago a moment later. */
+void conn_drain(void);
 /* How many connections are open. */
 unsigned conn_count(void);
 /* Since when (log_ms) none has been open; meaningless while one is. */

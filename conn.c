@@ -945,7 +945,7 @@ serve_again(void)
 
 /* ---- accepting ---------------------------------------------------------------- */
 
-static void
+static struct conn *
 add(const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct conn *c = free_list;
@@ -964,12 +964,9 @@ add(const struct listener *l, int fd, const struct sockaddr *sa, socklen_t len)
 	move(c, CONN_HEAD);
 	if (l->tls && (c->tls = tls_new(conf.http2)) == NULL) {
 		conn_kill(c, "no TLS engine");
-		return;
+		return NULL;
 	}
-	/* the request is often there already; it may have been sent after a
-	 * change that came after this turn's look at the files */
-	file_turn();
-	serve(c, FD_READ, 0);
+	return c;
 }
 
 /* Have a free slot, if need be by ending whoever is idle longest. */
@@ -990,6 +987,7 @@ accept_from(struct listener *l)
 		struct sockaddr sa;
 		struct sockaddr_storage space;
 	} peer;
+	struct conn *c;
 	socklen_t len;
 	int fd, i;
 
@@ -999,7 +997,13 @@ accept_from(struct listener *l)
 		if (fd >= 0) {
 			if (l->early)
 				fd_nodelay(fd);
-			add(l, fd, &peer.sa, len);
+			c = add(l, fd, &peer.sa, len);
+			/* the request is often there already; it may have been
+			 * sent after a change that came after this turn's look
+			 * at the files */
+			file_turn();
+			if (c != NULL)
+				serve(c, FD_READ, 0);
 			free_dead();
 			continue;
 		}
@@ -1179,6 +1183,7 @@ conn_init(struct listener *l, unsigned n, unsigned max)
 		struct sockaddr sa;
 		struct sockaddr_storage space;
 	} peer;
+	struct conn *c;
 	socklen_t len;
 	unsigned i;
 
@@ -1200,7 +1205,10 @@ conn_init(struct listener *l, unsigned n, unsigned max)
 		len = sizeof peer;
 		memset(&peer, 0, sizeof peer);
 		getpeername(l[i].fd, &peer.sa, &len);
-		add(&l[i], l[i].fd, &peer.sa, len);
+		/* it is listened to in the first turn only, in the box */
+		c = add(&l[i], l[i].fd, &peer.sa, len);
+		if (c != NULL)
+			watch(c);
 		l[i].fd = -1;
 	}
 	free_dead();

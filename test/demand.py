@@ -221,4 +221,34 @@ def queued():
           [True, False])
 
 
-run([ends, second, just_now, peace, queued])
+def box_first():
+    """Who came before us, by a passed connection or in the queue, is listened
+    to only in the box."""
+    out = os.path.join(tmpdir('trace'), 'calls')
+    if VALGRIND or STRICT or not shutil.which('strace'):
+        return skip('the box first', 'no strace of this')
+    for what in 'a connection', 'the queue':
+        s = socket.create_server(('127.0.0.1', 0))
+        c = socket.create_connection(s.getsockname())
+        c.sendall(b'GET / HTTP/1.0\r\n\r\n')
+        if what == 'a connection':
+            s = s.accept()[0]
+            s.setblocking(True)
+        p = spawn(['strace', '-o', out, SWS, '--fd', '0', '--idle-exit', '1',
+                   root()], stdin=s, stderr=subprocess.DEVNULL, env=clean_env(
+                       ASAN_OPTIONS='detect_leaks=0'))
+        s.close()
+        data, how = read_all(c)
+        c.close()
+        check('%s: is served' % what, data.endswith(b'<p>page</p>') and
+              p.wait(20 * SLOW) == 0, (data, how))
+        with open(out) as f:
+            text = f.read()
+        box, read = text.find('\nseccomp('), text.find('"GET / HTTP/1.0')
+        if box < 0:
+            skip('%s: not before the box' % what, 'no box in this build')
+        else:
+            check('%s: not before the box' % what, 0 < box < read, text[-999:])
+
+
+run([ends, second, just_now, peace, queued, box_first])

@@ -621,9 +621,9 @@ take(struct conn *c, char *dst, size_t room, bool *drained)
 			return -1;
 		}
 		k = recv(c->fd, p, n, 0);
+		*drained = k < (ssize_t)n;	/* also when there was nothing */
 		if (k <= 0)
 			return k;
-		*drained = k < (ssize_t)n;
 		if (!c->greeted && *p != TLS_RECORD) {
 			/* no TLS at all: answer in what it does speak */
 			n = (size_t)k < room ? (size_t)k : room;

@@ -138,6 +138,54 @@ def just_now():
     s.stop()
 
 
+def cpu(pid):
+    with open('/proc/%d/stat' % pid) as f:
+        return sum(map(int, f.read().rpartition(')')[2].split()[11:13])) / \
+            os.sysconf('SC_CLK_TCK')
+
+
+def nobody_reads():
+    """Downloads that nobody reads, by clients that go on asking, cost nothing
+    and stop nobody."""
+    d = root()
+    with open(d + '/large', 'wb') as f:
+        f.truncate(1 << 28)
+    s = Site(d)
+    conns = []
+    for kind in (*KINDS, 'h2c'):
+        for _ in range(3):
+            if kind[:2] == 'h2':
+                c = connect(kind, s)
+                c.c.update_settings({4: (1 << 31) - 1})
+                c.c.increment_flow_control_window(1 << 30)
+                c.send(b'/large', b'GET', [], b'localhost')
+            else:
+                c = dial(s, kind == 'tls')
+                c.sendall(b'GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n')
+            conns.append(c)
+    time.sleep(0.5)
+    for c in conns:
+        for _ in range(2):      # one after the other, in records of their own
+            if hasattr(c, 'c'):
+                c.send(b'/', b'GET', [], b'localhost')
+            else:
+                c.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+            time.sleep(0.01)
+    try:
+        got = get(s).body
+    except OSError as e:
+        got = repr(e)
+    equal('nobody reads: others are served', got, b'<p>page</p>')
+    time.sleep(0.5)
+    before = cpu(s.proc.pid)
+    time.sleep(1)
+    used = cpu(s.proc.pid) - before
+    check('nobody reads: and nothing is done', used < 0.5, '%.2f s of 1' % used)
+    for c in conns:
+        c.close()
+    equal('nobody reads: ends', s.stop(), 0)
+
+
 def watched(pid, seconds):
     """The system calls that it and its sibling begin meanwhile, and how many
     calls were seen in all; or None and why not."""
@@ -251,4 +299,4 @@ def box_first():
             check('%s: not before the box' % what, 0 < box < read, text[-999:])
 
 
-run([ends, second, just_now, peace, queued, box_first])
+run([ends, second, nobody_reads, just_now, peace, queued, box_first])

@@ -252,7 +252,7 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 {
 	static const int theirs[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP,
 	    SIGUSR1, SIGUSR2 };	/* meant for the server, if for the group */
-	bool handed = false;
+	bool handed = false, serves = above < 0;
 	int32_t word;
 	unsigned i;
 	int new;
@@ -265,8 +265,10 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 		if (l[i].single)
 			close(l[i].fd);
 	while (!handed && (word = hear(up, 0).word) != 0) {
-		if (word != START)
-			continue;	/* GO, to one that has just ended */
+		if (word != START) {
+			serves = true;
+			continue;
+		}
 		new = start(path, argv, l, n, server);
 		if (new < 0)
 			say(up, FAILED, 0);
@@ -274,7 +276,8 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 			handed = replace(up, new);
 	}
 	for (i = 0; i < n; i++) {
-		if (handed)
+		/* a program that never served leaves the one that does alone */
+		if (handed || !serves)
 			l[i].path = NULL;
 		if (!l[i].single)
 			fd_unlisten(&l[i]);
@@ -349,8 +352,10 @@ next_takes_over(void)
 
 	if (above < 0)
 		return false;
-	go = say(above, READY, 0) && hear(above, 0).word == GO &&
-	    say(above, GO, 0);
+	go = say(above, READY, 0) && hear(above, 0).word == GO;
+	if (go && line >= 0)
+		say(line, GO, 0);	/* our own sibling shall know */
+	go = go && say(above, GO, 0);
 	close(above);
 	above = -1;
 	if (!go)

@@ -1075,6 +1075,24 @@ def stray():
             1, 'sws: SWS_REPLACES is set, but no listener was handed on\n'))
 
 
+def never_served():
+    """A new program that fails late, with a sibling already, leaves the unix
+    socket of the old one."""
+    path, log = os.path.join(tmpdir('u'), 's'), os.path.join(tmpdir('l'), 'log')
+    with Sws('--unix-socket', path, '--log-file', log) as w:
+        os.unlink(log)
+        os.mkdir(log)           # a log that cannot be opened
+        w.kill(signal.SIGUSR2)
+        w.find('this one stays')
+        time.sleep(0.2)
+        check('never served: the socket is there', os.path.exists(path))
+        os.rmdir(log)
+        w.replace()
+        equal('never served: ends well', w.stop(), 0)
+        check('never served: the last one unlinks it', eventually(
+            lambda: not os.path.exists(path)))
+
+
 def opened_once():
     """--open shows the site once, not with each new program."""
     d = tmpdir('open')
@@ -1255,7 +1273,7 @@ if __name__ == '__main__':
              ends_meanwhile, draining, killed, killed_when_ready,
              stuck_sibling, never_ready, own_tcp, own_unix, names,
              descriptor_zero, inetd_refuses, process_1, supervisors, notify,
-             ready_fd, stray, opened_once, other_program, argv0, privileges,
+             ready_fd, stray, never_served, opened_once, other_program, argv0, privileges,
              generations, sibling_holds]
     # python3 test/next.py NAME...: only these
     run([t for t in tests if t.__name__ in (sys.argv[1:] or [t.__name__])])

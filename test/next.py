@@ -1228,8 +1228,9 @@ def generations():
                                "the sibling's arguments"), first, look()):
             equal('%d generations: %s' % (n, what), b, a)
         now = memory(w.pid), memory(w.sibling())
-        check('%d generations: memory' % n, not VALGRIND and
-              now[0] < had[0] + 64 and now[1] < had[1] + 64, (had, now))
+        # valgrind's own is looked at in none, a sanitizer's varies
+        check('%d generations: memory' % n, VALGRIND or (
+            now[0] < had[0] + 256 and now[1] < had[1] + 256), (had, now))
         equal('%d generations: each served and ended' % n, bad, [])
         print('private memory: server %d KiB, sibling %d KiB' % now,
               file=sys.stderr)

@@ -323,12 +323,15 @@ def status(s, what):
         return int(re.search(what + r':\s+(\d+)', f.read()).group(1)) / 1024
 
 
-def resting(s):
-    """Descriptors, once nothing closes any more."""
-    n, end = s.fds(), time.time() + 5 * SLOW
-    while time.time() < end:
+def resting(s, want=None):
+    """Descriptors, once there are as many as wanted, or nothing closes any
+    more for a while."""
+    n, since, end = s.fds(), time.time(), time.time() + 5 * SLOW
+    while time.time() < end and n != want:
         time.sleep(0.05)
-        if n == (n := s.fds()):
+        if n != (now := s.fds()):
+            n, since = now, time.time()
+        elif want is None and time.time() > since + 0.5:
             break
     return n
 
@@ -432,7 +435,7 @@ def beside(s, want):
           took[len(took) * 99 // 100] < 1 * SLOW, took[-20:])
     bounded('memory for %d at a time' % MANY, status(s, 'VmHWM') - memory,
             48 + MANY / 8)
-    equal('descriptors after them', resting(s), before)
+    equal('descriptors after them', resting(s, before), before)
 
 
 def slow(s, want):
@@ -473,7 +476,7 @@ def slow(s, want):
             c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                            b'\1\0\0\0\0\0\0\0')
         c.close()
-    equal('descriptors after slow readers left', resting(s), before)
+    equal('descriptors after slow readers left', resting(s, before), before)
     # gone as soon as it has begun
     for i in range(60):
         with connect(KINDS[i % 3], s) as c:
@@ -487,7 +490,7 @@ def slow(s, want):
             else:
                 c.s.sendall(b'GET /big/ HTTP/1.1\r\nhost: a\r\n\r\n')
                 c.s.recv(5000)
-    equal('descriptors after clients that went away', resting(s), before)
+    equal('descriptors after clients that went away', resting(s, before), before)
 
 
 def changing(s, root, want):

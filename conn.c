@@ -708,9 +708,10 @@ settle(struct conn *c, struct window w, bool worked)
 		if (c->state != CONN_HEAD || worked)
 			move(c, CONN_HEAD);
 	} else if (!c->fresh) {
-		if (c->state != CONN_IDLE || worked)
+		if (c->state != CONN_IDLE || worked) {
 			move(c, CONN_IDLE);
-		c->idle_at = log_ms;
+			c->idle_at = log_ms;
+		}
 		if (draining)
 			hasten(c);
 		c->parked = c->tls == NULL;

@@ -119,14 +119,18 @@ def second():
 
 
 def just_now():
-    """Who asked a moment before TERM gets one more answer, and is told."""
+    """Who asked a moment before TERM gets one more answer, and is told; who did
+    not is gone by then."""
     s = Site(root())
-    conns = [dial(s, tls) for tls in (False, True)]
+    conns = [dial(s, tls) for tls in (False, False, True)]
     for c in conns:
         c.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
         read_all(c, 5, lambda d: b'page' in d)
+        if c is conns[0]:
+            time.sleep(1.5)
     s.proc.send_signal(signal.SIGTERM)
-    time.sleep(0.1)
+    equal('TERM: who is idle is not waited for', read_all(conns.pop(0), 5),
+          (b'', 'eof'))
     for c in conns:
         c.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
     for c in conns:

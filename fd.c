@@ -554,25 +554,25 @@ bind_unix(void)
 	}
 }
 
-/* Our own unix socket, bound by the process that we replace; there is one at
- * most. */
+/* Our own unix socket, bound by a process that we replace; there is one at most.
+ * how tells its identity: what stands at its path by now may be another's. */
 static void
-own_path(struct listener *l)
+own_path(struct listener *l, const char *how)
 {
 	static char path[sizeof ((struct sockaddr_un *)NULL)->sun_path + 1];
 	struct sockaddr_un sa;
 	socklen_t len = sizeof sa;
-	struct stat st;
+	uintmax_t dev, ino;
 
 	memset(&sa, 0, sizeof sa);
 	if (getsockname(l->fd, (struct sockaddr *)&sa, &len) < 0 ||
-	    sa.sun_family != AF_UNIX || sa.sun_path[0] == '\0' ||
-	    lstat(sa.sun_path, &st) < 0)
+	    sa.sun_family != AF_UNIX ||
+	    sscanf(how, "%*[^:]:%*d:%ju:%ju", &dev, &ino) != 2)
 		return;
 	memcpy(path, sa.sun_path, sizeof sa.sun_path);
 	l->path = path;
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
+	l->dev = (dev_t)dev;
+	l->ino = (ino_t)ino;
 }
 
 /* Take just what the process that we replace has, whatever the options say.
@@ -592,7 +592,7 @@ take_over(const char *how)
 		l = &found.l[found.n - 1];
 		if (how[i] == 'o') {
 			l->origin[0] = '\0';
-			own_path(l);
+			own_path(l, how);
 		}
 	}
 	if (found.n == 0)

@@ -137,8 +137,9 @@ become(const char *path, char **argv, const struct listener *l, unsigned n,
 {
 	static const int reset[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1,
 	    SIGUSR2, SIGCHLD, SIGPIPE };
-	char names[LISTENERS_MAX * sizeof l->name], how[LISTENERS_MAX + 24];
+	char names[LISTENERS_MAX * sizeof l->name], how[LISTENERS_MAX + 64];
 	const char *watched = getenv("WATCHDOG_PID");
+	uintmax_t dev = 0, ino = 0;	/* of our unix socket */
 	unsigned i, passed = 0, at = 0;
 	int copy[LISTENERS_MAX + 1], first;
 
@@ -157,13 +158,17 @@ become(const char *path, char **argv, const struct listener *l, unsigned n,
 		at += (unsigned)snprintf(names + at, sizeof names - at, "%s%s",
 		    passed ? ":" : "", l[i].name);
 		how[passed++] = l[i].origin[0] ? 'p' : 'o';
+		if (l[i].path != NULL) {
+			dev = (uintmax_t)l[i].dev;
+			ino = (uintmax_t)l[i].ino;
+		}
 	}
 	copy[passed] = fcntl(up, F_DUPFD_CLOEXEC, first + (int)n + 1);
 	for (i = 0; i <= passed; i++)
 		if (copy[i] < 0 || dup2(copy[i], first + (int)i) < 0)
 			return;
-	snprintf(how + passed, sizeof how - passed, "%s:%d",
-	    log_is_syslog() ? "s" : "", first + (int)passed);
+	snprintf(how + passed, sizeof how - passed, "%s:%d:%ju:%ju",
+	    log_is_syslog() ? "s" : "", first + (int)passed, dev, ino);
 	setenv("SWS_REPLACES", how, 1);
 	setenv("LISTEN_FDNAMES", names, 1);
 	set_number("LISTEN_FDS", (long)passed);
@@ -381,10 +386,10 @@ next_start(void)
 		 * for, to listen again itself */
 		why = "it is inetd who starts the new program, once this one "
 		    "has ended (SIGTERM)";
+	else if (!(pending = say(line, START, 0)))
+		why = "the process that it needs has ended";
 	if (why != NULL)
 		warn("SIGUSR2: %s", why);
-	else
-		pending = say(line, START, 0);
 }
 
 pid_t

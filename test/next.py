@@ -847,6 +847,7 @@ def own_unix():
         w.replace()
         os.unlink(path)
         other = listener(path)
+        w.replace()
         equal('another at its place: ends well', w.stop(), 0)
         check('another at its place: is left alone', os.path.exists(path))
         other.close()

@@ -357,10 +357,10 @@ next_takes_over(void)
 
 	if (above < 0)
 		return false;
-	go = say(above, READY, 0) && hear(above, 0).word == GO;
+	go = say(above, READY, 0) && hear(above, 0).word == GO &&
+	    say(above, GO, 0);
 	if (go && line >= 0)
 		say(line, GO, 0);	/* our own sibling shall know */
-	go = go && say(above, GO, 0);
 	close(above);
 	above = -1;
 	if (!go)

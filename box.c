@@ -106,6 +106,7 @@ box_drop(void)
 
 /* ---- names that are to be opened again --------------------------------------- */
 
+#if defined(__linux__) || defined(__OpenBSD__)
 /* dst = the folder of path; a folder right below / is left to its file, as a
  * certificate in /etc must not open all of /etc.  False then. */
 static bool
@@ -125,6 +126,7 @@ folder_of(const char *path, char *dst, size_t cap)
 		slash[slash == dst] = '\0';
 	return realpath(dst, real) != NULL && strrchr(real, '/') != real;
 }
+#endif
 
 #if defined(__linux__)
 
@@ -633,44 +635,6 @@ box_enter(void)
 		die(1, "pledge: %s", strerror(errno));
 }
 
-#elif defined(__FreeBSD__)
-
-void
-box_tree(const char *dir)
-{
-	(void)dir;
-}
-
-void
-box_again(const char *path)
-{
-	(void)path;
-}
-
-void
-box_log(const char *path)
-{
-	(void)path;
-}
-
-/* cap_enter(2) ends all opening by path, so SIGHUP could read no certificate
- * and open no log: it is for those who ask for it and use SIGUSR2 instead. */
-void
-box_enter(void)
-{
-	cap_rights_t output;
-
-	if (conf.sandbox == BOX_OFF)
-		return;
-	cap_rights_init(&output, CAP_WRITE, CAP_FSTAT, CAP_EVENT, CAP_FCNTL,
-	    CAP_IOCTL);
-	if (cap_rights_limit(1, &output) < 0 ||
-	    cap_rights_limit(2, &output) < 0)
-		debug("sandbox: cap_rights_limit: %s", strerror(errno));
-	if (conf.sandbox == BOX_REQUIRED && cap_enter() < 0)
-		die(1, "--sandbox required: cap_enter: %s", strerror(errno));
-}
-
 #else
 
 void
@@ -691,10 +655,31 @@ box_log(const char *path)
 	(void)path;
 }
 
+#if defined(__FreeBSD__)
+/* cap_enter(2) ends all opening by path, so SIGHUP could read no certificate
+ * and open no log: it is for those who ask for it and use SIGUSR2 instead. */
+void
+box_enter(void)
+{
+	cap_rights_t output;
+
+	if (conf.sandbox == BOX_OFF)
+		return;
+	cap_rights_init(&output, CAP_WRITE, CAP_FSTAT, CAP_EVENT, CAP_FCNTL,
+	    CAP_IOCTL);
+	if (cap_rights_limit(1, &output) < 0 ||
+	    cap_rights_limit(2, &output) < 0)
+		debug("sandbox: cap_rights_limit: %s", strerror(errno));
+	if (conf.sandbox == BOX_REQUIRED && cap_enter() < 0)
+		die(1, "--sandbox required: cap_enter: %s", strerror(errno));
+}
+
+#else
 void
 box_enter(void)
 {
 	if (conf.sandbox == BOX_REQUIRED)
 		die(1, "--sandbox required: this system has none");
 }
+#endif
 #endif

@@ -597,8 +597,6 @@ take_over(const char *how)
 	}
 	if (found.n == 0)
 		die(1, "SWS_REPLACES is set, but no listener was handed on");
-	conf.ready_fd = -1;	/* it has been told */
-	conf.open = false;
 }
 
 /* Descriptors that were passed and are not served: say so, keep them from

@@ -2,8 +2,8 @@
  *
  * In its box the server can start nothing.  So a sibling is forked before,
  * while the rights of the start are still there: it holds the listeners and
- * waits.  Its only input is one byte from the server, which means "start what
- * you were started as"; a server gone bad can ask for no more than that.
+ * waits.  All that the server can say to it is "start what you were started as"
+ * and "go"; one gone bad can ask for no more than that.
  *
  *   server          sibling                    new program
  *     | -- START ---> | -- fork, fork, exec ---> |
@@ -15,7 +15,8 @@
  *
  * The server waits for none of this: it serves until the last GO.  Whoever sees
  * the end of a line before that leaves all as it was.  The sibling also is who
- * unlinks our own unix sockets, which only the last process may. */
+ * unlinks our own unix socket, which only the last process may: a new program
+ * tells its own sibling by a GO that it serves. */
 #include "sws.h"
 
 #include <sys/wait.h>
@@ -257,14 +258,15 @@ sibling(const char *path, char **argv, struct listener *l, unsigned n, int up,
 {
 	static const int theirs[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP,
 	    SIGUSR1, SIGUSR2 };	/* meant for the server, if for the group */
-	bool handed = false, serves = above < 0;
+	bool handed = false, serves = !next_replaces();
 	int32_t word;
 	unsigned i;
 	int new;
 
 	for (i = 0; i < sizeof theirs / sizeof theirs[0]; i++)
 		signal(theirs[i], SIG_IGN);
-	if (conf.ready_fd > 2)
+	/* in a new program that is a number for anything */
+	if (conf.ready_fd > 2 && !next_replaces())
 		close(conf.ready_fd);
 	for (i = 0; i < n; i++)
 		if (l[i].single)
@@ -351,11 +353,17 @@ next_watch(void)
 }
 
 bool
+next_replaces(void)
+{
+	return above >= 0;
+}
+
+bool
 next_takes_over(void)
 {
 	bool go;
 
-	if (above < 0)
+	if (!next_replaces())
 		return false;
 	go = say(above, READY, 0) && hear(above, 0).word == GO &&
 	    say(above, GO, 0);

@@ -251,6 +251,7 @@ hand_over(pid_t pid)
 	fd_notify("MAINPID=%ld", (long)pid);
 	fd_notify_close();
 	watchdog = 0;
+	/* who waits in our own queues is the new program's now */
 	for (i = 0; i < nlisteners; i++)
 		snprintf(listener[i].origin, sizeof listener[i].origin,
 		    "handed on");
@@ -357,7 +358,8 @@ main(int argc, char **argv)
 	if (!single)
 		next_init(argv, listener, nlisteners);
 	schemes();
-	if (conf.ready_fd >= 0 && fcntl(conf.ready_fd, F_GETFD) < 0)
+	if (conf.ready_fd >= 0 && !next_replaces() &&
+	    fcntl(conf.ready_fd, F_GETFD) < 0)
 		die(1, "--ready-fd %d: %s", conf.ready_fd, strerror(errno));
 	if (log_open(conf.log_file) < 0)
 		die(1, "--log-file %s: %s", conf.log_file, strerror(errno));
@@ -368,7 +370,7 @@ main(int argc, char **argv)
 	if ((why = site_init(files)) != NULL)
 		die(1, "%s", why);
 	conn_init(listener, nlisteners, conns);
-	if (conf.open && nlisteners > 0)
+	if (conf.open && nlisteners > 0 && !next_replaces())
 		open_browser();
 	give_up();
 	watchdog = fd_watchdog();

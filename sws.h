@@ -513,6 +513,8 @@ int fd_look(int root, const char *name, bool links);
 void next_init(char **argv, struct listener *l, unsigned n);
 /* From now on SIGIO says that there is news. */
 void next_watch(void);
+/* Do we replace a process, that has told supervisor and person of itself? */
+bool next_replaces(void);
 /* When we replace a process: tell it that we are ready, and go on once it
  * agrees; else the end.  False: we replace nobody. */
 bool next_takes_over(void);

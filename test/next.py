@@ -1063,6 +1063,14 @@ def ready_fd():
                 break
             got += part
         equal('--ready-fd: said once, closed', got, b'\n')
+        before = w.log()
+        w.kill(signal.SIGHUP)
+        time.sleep(0.2)
+        equal('--ready-fd: a reload finds it unchanged', page(w.port()), '')
+        check('--ready-fd: and says nothing', 'next start' not in w.log(),
+              w.log()[len(before):])
+        w.rc(w.replace())
+        equal('--ready-fd: one more', page(w.port()), '')
     os.close(r)
 
 

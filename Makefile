@@ -66,7 +66,7 @@ test-asan: sws-asan
 # and in the sandbox that kills; the kernel's openat2 is wanted there
 test-sandbox: sws sws-musl
 	SWS=$$PWD/test/sandboxed ./test.sh $(WIRE)
-	PROGRAM=$$PWD/sws-musl SWS=$$PWD/test/sandboxed ./test.sh $(PLAIN)
+	PROGRAM=sws-musl SWS=$$PWD/test/sandboxed ./test.sh $(PLAIN)
 	SWS=$$PWD/sws-musl ./test.sh box.py
 
 sws-musl: $(OBJS)

@@ -17,7 +17,7 @@ test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl
 	nghttp2-client openssl sslscan nmap testssl.sh python3-h2
 	ca-certificates netbase curl wget python3 python3-pip git valgrind strace procps iproute2 util-linux
 	s6 ucspi-tcp systemd systemd-container debootstrap dpkg-dev apt chromium xz-utils gzip brotli zstd
-	apache2-utils zsh fish bash
+	apache2-utils zsh fish bash tidy
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
 	libtirpc3|libtirpc3t64 libwrap0
 	goaccess jq"

@@ -65,12 +65,15 @@ def cpu(pid):
 
 
 def unprivileged():
-    """A wrap that gives up root, or nothing when we are not root."""
+    """A wrap that gives up root, or nothing when we are not root.  The program
+    is run by a relative name: above it there may be a folder that only root
+    may enter, its own home for one."""
     if not ROOT_USER:
         return []
-    return [sys.executable, '-c', 'import os, sys\nos.setgroups([])\n'
-            'os.setgid(65534)\nos.setuid(65534)\n'
-            'os.execv(sys.argv[1], sys.argv[1:])']
+    return [sys.executable, '-c', 'import os, sys\n'
+            'folder, name = os.path.split(sys.argv[1])\nos.chdir(folder)\n'
+            'os.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\n'
+            'os.execv("./" + name, ["./" + name] + sys.argv[2:])']
 
 
 def same_fields(a, b):

@@ -7,8 +7,8 @@ from lib import *
 
 SOAK = os.environ.get('SOAK') == '1'
 # what is run, where SWS is a script that runs it
-PROGRAM = os.environ.get('PROGRAM') or (
-    os.path.join(HERE, '..', 'sws') if VALGRIND or STRICT else SWS)
+PROGRAM = os.path.join(HERE, '..', os.environ.get('PROGRAM', 'sws')) \
+    if VALGRIND or STRICT else SWS
 WORK = tmpdir('work')
 ROOT = os.path.join(WORK, 'root')
 PAGE = b'<p>hello from sws</p>\n'

@@ -395,7 +395,10 @@ push_tls(struct conn *c)
 	}
 	if (n == 0)
 		return ALL_SENT;
-	k = fd_send(c->fd, p, n, NULL, 0, false);
+	/* what is ready follows at once: TCP need not end a segment with each
+	 * record */
+	k = fd_send(c->fd, p, n, NULL, 0, (c->out ? c->nout : nout) > 0 ||
+	    (c->body.len > 0 && c->body.source == NULL));
 	if (k > 0)
 		tls_rec_out_done(c->tls, (size_t)k);
 	return push_result(c, k);

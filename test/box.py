@@ -6,7 +6,7 @@ import lib
 from lib import *
 
 need_h2()
-from files import child, end, leaving, links
+from files import leaving, links
 
 os.chmod(lib._tmp, 0o755)       # for a server that is nobody
 REQUIRED = '--sandbox=required'

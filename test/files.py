@@ -41,23 +41,6 @@ def seconds(value):
     return email.utils.parsedate_to_datetime(value).timestamp()
 
 
-def child(server):
-    """The process that serves: strace's only child, or the server itself."""
-    pid = server.proc.pid
-    with open('/proc/%d/task/%d/children' % (pid, pid)) as f:
-        kids = f.read().split()
-    return int(kids[0]) if kids else pid
-
-
-def end(server):
-    """Stop a server that may be run by strace."""
-    try:
-        os.kill(child(server), signal.SIGTERM)
-    except OSError:
-        pass
-    return server.stop()
-
-
 def cpu(pid):
     with open('/proc/%d/stat' % pid) as f:
         a = f.read().rpartition(')')[2].split()

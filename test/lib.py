@@ -141,6 +141,25 @@ class Server:
         return r
 
 
+def child(server):
+    """The process that serves: what strace runs, or the server itself."""
+    base = '/proc/%d/' % server.proc.pid
+    with open(base + 'comm') as f:
+        if f.read() != 'strace\n':
+            return server.proc.pid
+    with open('%stask/%d/children' % (base, server.proc.pid)) as f:
+        return int(f.read().split()[0])
+
+
+def end(server):
+    """Stop a server that may be run by strace."""
+    try:
+        os.kill(child(server), signal.SIGTERM)
+    except OSError:
+        pass
+    return server.stop()
+
+
 class Response:
     """status, reason, fields (list of (lower name, value)), body, raw head."""
 

@@ -1182,6 +1182,44 @@ def farewells():
 
 # ---- no TLS where it should be, TLS where it should not ----------------------
 
+def gathered():
+    """Records that follow each other at once fill TCP's segments together, and
+    nothing is left waiting for more: the kernel would keep it for 200 ms."""
+    if VALGRIND or STRICT or not shutil.which('strace'):
+        return skip('gathered', 'no strace of this')
+    out, root = os.path.join(tmpdir('trace'), 'calls'), tmpdir('gathered')
+    content(root, 'small.bin', 612)
+    content(root, 'large.bin', 200000)
+    s = Server(root, *CK(pair()), wrap=[
+        'strace', '-f', '-qq', '-s', '0', '-e',
+        'trace=sendto,epoll_wait,epoll_pwait', '-o', out],
+        env={'ASAN_OPTIONS': 'detect_leaks=0'})         # not under strace
+    with secure(s) as c:
+        for path, fields in (('/small.bin', ''), ('/large.bin', ''),
+                             ('/large.bin', 'Range: bytes=5-70000\r\n'),
+                             ('/large.bin', 'Range: bytes=0-20000,50000-\r\n'),
+                             ('/none', '')):
+            r = get(s, path, fields, sock=c)
+            check('gathered: %s %s' % (path, fields.strip()),
+                  r and r.complete, r)
+    for path in 'small.bin', 'large.bin':
+        d, rc, _ = digest(['curl', '-sk', '--http2', 'https://127.0.0.1:%d/%s'
+                           % (s.port, path)])
+        with open(os.path.join(root, path), 'rb') as f:
+            equal('gathered: %s, h2' % path, (d, rc), (
+                hashlib.sha256(f.read()).hexdigest(), 0))
+    end(s)
+    with open(out) as f:
+        calls = re.findall(r'(?m)^\d+ +(\w+)\(.*?(MSG_MORE)?(?:, NULL, 0\))? += '
+                           r'(-?\d+)', f.read())
+    more = [i for i, c in enumerate(calls) if c[1] and c[2] != '-1']
+    left = [calls[i:i + 2] for i in more if calls[i + 1][0] != 'sendto']
+    figure('gathered: %d of %d sends say that more follows' % (
+        len(more), sum(c[0] == 'sendto' for c in calls)))
+    check('gathered: the records of large answers', len(more) >= 30, calls)
+    equal('gathered: more follows each that says so', left, [])
+
+
 def mixed_up():
     s = Server(ROOT, *CK(pair()))
     fetch(s)
@@ -1824,5 +1862,5 @@ if __name__ == '__main__':
     # RSA keys take their time, compilers too: both beside what comes first
     compiled = make_builds()
     run([transfers, listeners, redirected, browser, names_of_options, keys,
-         bad_keys, early, farewells, mixed_up, hostile, slow_handshakes, alpn,
+         bad_keys, early, farewells, gathered, mixed_up, hostile, slow_handshakes, alpn,
          sni, reload, sessions, lambda: builds(compiled)])

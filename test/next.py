@@ -128,16 +128,17 @@ class Sws:
                 return self.proc.wait(timeout * SLOW)
             except subprocess.TimeoutExpired:
                 return 'still runs'
-        end = time.time() + timeout * SLOW
+        end, was = time.time() + timeout * SLOW, 'not ours'
         while time.time() < end:
             try:
                 got, status = os.waitpid(pid, os.WNOHANG)
+                if got:
+                    return os.waitstatus_to_exitcode(status)
+                was = 'still runs'
             except ChildProcessError:
-                return 'not ours'
-            if got:
-                return os.waitstatus_to_exitcode(status)
+                pass            # its parent, an older sibling, may yet end
             time.sleep(0.005)
-        return 'still runs'
+        return was
 
     def stop(self, sig=signal.SIGTERM):
         self.kill(sig)
@@ -875,8 +876,11 @@ def names():
                   str(got), got)
             c.close()
         said = re.findall(r'\((descriptor .*)\)', w.log())
+        # valgrind holds on to a few of the lowest numbers
+        low = [3, 4] if not VALGRIND else [int(re.search(r'\d+', x).group())
+                                           for x in said[2:4]]
         equal('names: where they come from', said[2:], [
-            'descriptor 3, handed on', 'descriptor 4, handed on'] * 2)
+            'descriptor %d, handed on' % x for x in low] * 2)
         equal('names: ends well', w.stop(), 0)
 
 

@@ -55,8 +55,9 @@ struct conn {
 	struct conn *prev, *next;	/* in the queue of its state */
 	struct conn *link;	/* in the free, dead or again list */
 	char *in;		/* owned: input not yet done with, or NULL */
+	char *wire;		/* owned: the same before TLS had it */
 	char *out;		/* owned: output not yet taken, or NULL */
-	uint32_t nin, nout, outoff;
+	uint32_t nin, nwire, nout, outoff;
 	uint32_t discarded;	/* while lingering */
 	int64_t began;		/* microseconds; when q was read */
 	int64_t head_left;	/* bytes still to be sent that are not content:
@@ -90,6 +91,8 @@ static int64_t idle_since;
 static int64_t park_at;		/* when park() has something to do; 0 = never */
 
 static char in[INBUF];		/* the running connection's */
+static char wire[WIREBUF];
+static size_t wire_at, nwire;	/* wire[wire_at..nwire) is for TLS to take */
 static char out[OUTBUF];
 static size_t nout;
 static struct resp resp;
@@ -204,8 +207,9 @@ conn_kill(struct conn *c, const char *why)
 	close(c->fd);
 	c->fd = -1;
 	free(c->in);
+	free(c->wire);
 	free(c->out);
-	c->in = c->out = NULL;
+	c->in = c->wire = c->out = NULL;
 	h2_free(c->h2);
 	tls_free(c->tls);
 	c->h2 = NULL;
@@ -560,33 +564,45 @@ load(struct conn *c)
 	c->in = NULL;
 	c->nin = 0;
 	c->q.base = in;
+	wire_at = 0;
+	nwire = c->nwire;
+	if (c->wire != NULL)
+		memcpy(wire, c->wire, nwire);
+	free(c->wire);
+	c->wire = NULL;
+	c->nwire = 0;
 	return w;
 }
 
-/* Keep what the connection has not done with until its next run. */
+/* A copy of n bytes until the next run; NULL: none, or c is dead. */
+static char *
+keep(struct conn *c, const char *p, size_t n)
+{
+	char *copy = n > 0 && c->state != CONN_DEAD ? malloc(n) : NULL;
+
+	if (copy != NULL)
+		memcpy(copy, p, n);
+	else if (n > 0)
+		conn_kill(c, "no memory for what waits");
+	return copy;
+}
+
+/* Keep what the connection has not done with. */
 static void
 save(struct conn *c, struct window w)
 {
-	size_t n = w.to - w.from;
-
-	if (n > 0) {
-		c->in = malloc(n);
-		if (c->in == NULL) {
-			conn_kill(c, "no memory for input");
-			return;
-		}
-		memcpy(c->in, in + w.from, n);
-		c->nin = (uint32_t)n;
+	if (w.to > w.from) {
+		c->in = keep(c, in + w.from, w.to - w.from);
+		c->nin = (uint32_t)(w.to - w.from);
 		c->q.base = c->in;
+	}
+	if (nwire > wire_at) {
+		c->wire = keep(c, wire + wire_at, nwire - wire_at);
+		c->nwire = (uint32_t)(nwire - wire_at);
 	}
 	if (nout > 0) {
 		assert(c->out == NULL);	/* older bytes went first */
-		c->out = malloc(nout);
-		if (c->out == NULL) {
-			conn_kill(c, "no memory for output");
-			return;
-		}
-		memcpy(c->out, out, nout);
+		c->out = keep(c, out, nout);
 		c->outoff = 0;
 		c->nout = (uint32_t)nout;
 	}
@@ -602,7 +618,7 @@ take(struct conn *c, char *dst, size_t room, bool *drained)
 
 	if (c->tls == NULL) {
 		k = recv(c->fd, dst, room, 0);
-		*drained = k < (ssize_t)room;
+		*drained = k < (ssize_t)room;	/* also when there was nothing */
 		return k;
 	}
 	for (;;) {
@@ -617,28 +633,49 @@ take(struct conn *c, char *dst, size_t room, bool *drained)
 			return 0;
 		/* its Finished goes out before the engine reads on: a record
 		 * that came with the client's is no error, but would be one */
-		n = *drained || (tls_state(c->tls) == TLS_HANDSHAKE &&
-		    tls_rec_out(c->tls, &p) > 0) ? 0 : tls_rec_in(c->tls, &p);
-		if (n == 0) {	/* drained, or it has to say something first */
-			errno = EAGAIN;
+		n = tls_state(c->tls) == TLS_HANDSHAKE &&
+		    tls_rec_out(c->tls, &p) > 0 ? 0 : tls_rec_in(c->tls, &p);
+		if (n == 0 || (wire_at == nwire && *drained)) {
+			errno = EAGAIN;	/* or it has to say something first */
 			return -1;
 		}
-		k = recv(c->fd, p, n, 0);
-		*drained = k < (ssize_t)n;	/* also when there was nothing */
-		if (k <= 0)
-			return k;
-		if (!c->greeted && *p != TLS_RECORD) {
+		if (wire_at == nwire) {
+			/* it wants a record's header, then its content: both
+			 * have come by now, in one recv */
+			k = recv(c->fd, wire, sizeof wire, 0);
+			*drained = k < (ssize_t)sizeof wire;
+			if (k <= 0)
+				return k;
+			wire_at = 0;
+			nwire = (size_t)k;
+		}
+		if (!c->greeted && wire[0] != TLS_RECORD) {
 			/* no TLS at all: answer in what it does speak */
-			n = (size_t)k < room ? (size_t)k : room;
-			memcpy(dst, p, n);
+			n = nwire < room ? nwire : room;
+			memcpy(dst, wire, n);
+			wire_at = nwire;
 			tls_free(c->tls);
 			c->tls = NULL;
 			c->plain = true;
 			return (ssize_t)n;
 		}
 		c->greeted = true;
-		tls_rec_in_done(c->tls, (size_t)k);
+		n = n < nwire - wire_at ? n : nwire - wire_at;
+		memcpy(p, wire + wire_at, n);
+		wire_at += n;
+		tls_rec_in_done(c->tls, n);
 	}
+}
+
+/* Is there something that take() would not get from the socket?  A record may
+ * hold more than was taken of it, and the last one may be a farewell. */
+static bool
+unread(const struct conn *c)
+{
+	unsigned char *p;
+
+	return wire_at < nwire || tls_app_in(c->tls, &p) > 0 ||
+	    tls_state(c->tls) == TLS_CLOSED;
 }
 
 /* Read more into w.  False: nothing came, or the connection is dead. */
@@ -899,8 +936,7 @@ run(struct conn *c, unsigned bits, int error)
 		if (f == SPENT || c->closing || (f == BLOCKED && !c->h2) ||
 		    (c->h2 && !h2_wants_input(c->h2)))
 			break;
-		/* a record may hold more than was taken of it */
-		if (drained && (c->tls == NULL || tls_app_in(c->tls, &p) == 0))
+		if (drained && (c->tls == NULL || !unread(c)))
 			break;
 		if (!receive(c, &w, &drained)) {
 			if (c->state == CONN_DEAD)

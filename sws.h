@@ -33,6 +33,7 @@ enum {
 	LEAD_MAX = 64,		/* bytes of empty lines before a request line */
 	INBUF = 32768,		/* one recv: a full head and as much pipelined */
 	OUTBUF = 65536,		/* replies gathered before one send */
+	WIREBUF = 4096,		/* one recv for TLS: what clients send is short */
 	COPY_MAX = 2048,	/* a body this small is copied behind its head,
 				   a longer one goes by a second iovec */
 	BUDGET = 256 * 1024,	/* bytes one connection may move in a turn */

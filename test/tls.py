@@ -1192,7 +1192,7 @@ def gathered():
     content(root, 'large.bin', 200000)
     s = Server(root, *CK(pair()), wrap=[
         'strace', '-f', '-qq', '-s', '0', '-e',
-        'trace=sendto,epoll_wait,epoll_pwait', '-o', out],
+        'trace=sendto,recvfrom,epoll_wait,epoll_pwait', '-o', out],
         env={'ASAN_OPTIONS': 'detect_leaks=0'})         # not under strace
     with secure(s) as c:
         for path, fields in (('/small.bin', ''), ('/large.bin', ''),
@@ -1212,6 +1212,9 @@ def gathered():
     with open(out) as f:
         calls = re.findall(r'(?m)^\d+ +(\w+)\(.*?(MSG_MORE)?(?:, NULL, 0\))? += '
                            r'(-?\d+)', f.read())
+    got = [c[2] for c in calls if c[0] == 'recvfrom' and int(c[2]) > 0]
+    check('gathered: a record is read at once, not its header first',
+          len(got) >= 8 and '5' not in got, got)
     more = [i for i, c in enumerate(calls) if c[1] and c[2] != '-1']
     left = [calls[i:i + 2] for i in more if calls[i + 1][0] != 'sendto']
     figure('gathered: %d of %d sends say that more follows' % (

@@ -38,33 +38,38 @@ def once(args, tls):
                 c.sendall(o.read())
         else:
             c.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        c.settimeout(5)
         begin = time.perf_counter()
         pid = os.posix_spawn(SWS, [SWS, '--fd', '0', *args], {}, file_actions=[
             (os.POSIX_SPAWN_DUP2, l.fileno(), 0),
             (os.POSIX_SPAWN_OPEN, 2, '/dev/null', os.O_WRONLY, 0)])
-        first = c.recv(65536)
-        at = time.perf_counter()
-        answered = at
-        if tls:
-            i.write(first)
-            while True:
-                try:
-                    t.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    if o.pending:
-                        c.sendall(o.read())
-                    i.write(c.recv(65536))
-            t.write(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
-            c.sendall(o.read())
-            i.write(c.recv(65536))
-            first = t.read(100)
-            answered = time.perf_counter()
-        if not first.startswith(b'HTTP/1.1 200'):
-            sys.exit('no answer: %r' % first)
-        os.kill(pid, 15)
-        c.close()
-        os.waitpid(pid, 0)
+        try:
+            first = c.recv(65536)
+            at = time.perf_counter()
+            answered = at
+            if tls:
+                i.write(first)
+                while True:
+                    try:
+                        t.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        if o.pending:
+                            c.sendall(o.read())
+                        i.write(c.recv(65536))
+                t.write(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+                c.sendall(o.read())
+                i.write(c.recv(65536))
+                first = t.read(100)
+                answered = time.perf_counter()
+            if not first.startswith(b'HTTP/1.1 200'):
+                sys.exit('no answer: %r' % first)
+        except OSError as e:
+            sys.exit('no answer: %s' % e)
+        finally:
+            os.kill(pid, 15)
+            c.close()
+            os.waitpid(pid, 0)
     return (at - begin) * 1e3, (answered - begin) * 1e3
 
 

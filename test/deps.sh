@@ -20,7 +20,7 @@ test="$build binutils clang libclang-rt-14-dev|libclang-rt-dev bmake mandoc musl
 	apache2-utils zsh fish bash tidy
 	libbsd0 libevent-2.1-7|libevent-2.1-7t64 libselinux1 libsystemd0
 	libtirpc3|libtirpc3t64 libwrap0
-	goaccess jq"
+	goaccess jq wrk"
 # PACKAGE:FILE, which are not to be installed
 unpacked='openbsd-inetd:usr/sbin/inetd inetutils-inetd:usr/sbin/inetutils-inetd
 	xinetd:usr/sbin/xinetd prometheus:usr/bin/promtool

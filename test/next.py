@@ -848,7 +848,7 @@ def own_unix():
         w.replace()
         os.unlink(path)
         other = listener(path)
-        w.replace()
+        w.rc(w.replace())
         equal('another at its place: ends well', w.stop(), 0)
         check('another at its place: is left alone', os.path.exists(path))
         other.close()
@@ -1100,7 +1100,8 @@ def never_served():
         time.sleep(0.2)
         check('never served: the socket is there', os.path.exists(path))
         os.rmdir(log)
-        w.replace()
+        # while the old one is there, how the new one ends is lost
+        equal('never served: the old one ends', w.rc(w.replace()), 0)
         equal('never served: ends well', w.stop(), 0)
         check('never served: the last one unlinks it', eventually(
             lambda: not os.path.exists(path)))

@@ -45,9 +45,11 @@ sws: $(OBJS)
 $(OBJS): sws.h
 file.o: types.h
 
+# the tools of the tests where a goal needs them
 deps:
-	@for goal in $(MAKECMDGOALS) $(.TARGETS); do echo $$goal; done | \
-	    grep -q '^test$$' && sh test/deps.sh test || sh test/deps.sh build
+	@if for goal in $(MAKECMDGOALS) $(.TARGETS); do echo $$goal; done | \
+	    grep -Eq '^(test|soak|fuzz|bench)'; then sh test/deps.sh test; \
+	else sh test/deps.sh build; fi
 
 run: sws
 	./sws --port 8080 www

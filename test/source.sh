@@ -48,9 +48,23 @@ cp ./*.c ./*.h Makefile "$tmp/bmake"
 (cd "$tmp/bmake" && bmake CC=cc sws && ./sws --version) >"$tmp/out" 2>&1 &&
     : >"$tmp/out"
 verdict "bmake builds" "$tmp/out"
-bmake -n CC=cc deps test 2>&1 | grep -q 'deps.sh test' || echo no >"$tmp/out"
-verdict "bmake knows deps test" "$tmp/out"
-: >"$tmp/out"
+# a deps.sh that only says what it was asked for, and fails
+mkdir -p "$tmp/deps/test"
+cp Makefile "$tmp/deps"
+echo 'echo "installs $1"; exit 3' >"$tmp/deps/test/deps.sh"
+for make in make bmake; do
+	for goal in run test test-asan test-sandbox test-valgrind soak fuzz bench; do
+		case $goal in
+		run) want=build ;;
+		*) want=test ;;
+		esac
+		got=$(cd "$tmp/deps" && $make deps $goal 2>&1) &&
+		    echo "deps $goal: goes on"
+		got=$(echo "$got" | sed -n 's/^installs //p')
+		[ "$got" = $want ] || echo "deps $goal: installs '$got'"
+	done >"$tmp/out"
+	verdict "$make deps installs for its goal, or fails" "$tmp/out"
+done
 if command -v musl-gcc >/dev/null; then
 	mkdir "$tmp/musl"
 	cp ./*.c ./*.h Makefile "$tmp/musl"

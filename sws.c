@@ -334,8 +334,11 @@ loop(bool single)
 		turn(end);
 	next_end();
 	conn_stop();
-	for (i = 0; replaced && i < nlisteners; i++)
-		fd_unlisten(&listener[i]);
+	/* what is ours goes first: a client who comes now is refused rather than
+	 * left to wait for an end, and the port is free for who starts next */
+	for (i = 0; i < nlisteners; i++)
+		if (replaced || listener[i].origin[0] == '\0')
+			fd_unlisten(&listener[i]);
 	conn_drain();
 	end = log_ms + conf.drain_ms;
 	while (conn_count() > 0 && log_ms < end && asked_to_end() < 2)

@@ -140,7 +140,7 @@ def listener(family=socket.AF_INET, backlog=64, path=None):
     return s
 
 
-def dial(to, timeout=8):
+def dial(to, timeout=8, buffer=None):
     """Connect to a port, a path or where a socket of ours listens."""
     if isinstance(to, socket.socket):
         family, to = to.family, to.getsockname()
@@ -151,6 +151,8 @@ def dial(to, timeout=8):
     else:
         family = socket.AF_INET6 if ':' in to[0] else socket.AF_INET
     s = socket.socket(family)
+    if buffer:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     s.settimeout(timeout * SLOW)
     s.connect(to)
     return s
@@ -1224,11 +1226,7 @@ def notify():
 def slow_client(to):
     """A connection with a download of 12 MiB that has begun and then stops
     being read."""
-    s = listener() if to is None else to
-    c = socket.socket(s.family)
-    c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    c.settimeout(10 * SLOW)
-    c.connect(s.getsockname())
+    c = dial(to, 10, 8192)
     c.sendall(request('/big.bin', False))
     first = c.recv(1000)
     return c, first
@@ -1339,6 +1337,42 @@ def drain():
                 check(name + ': says nothing bad', not re.search(
                     'error|warn|fail', w.text(), re.I), w.text())
 
+    def gone():
+        # nobody waits at our own door for the end of the last download
+        path = tmpdir('gone') + '/s'
+        for to in 0, path:
+            name = 'TERM, own ' + ('unix socket' if to else 'port')
+            args = ['--unix-socket', path] if to else [
+                '--host', '127.0.0.1', '--port', '0']
+            with Sws(*args) as w:
+                to = to or w.port()
+                w.find(' on ')
+                c, first = slow_client(to)
+                w.p.send_signal(signal.SIGTERM)
+                end = time.time() + 3 * SLOW
+                refused = False
+                while not refused and time.time() < end:
+                    try:
+                        dial(to).close()
+                        time.sleep(0.01)
+                    except (ConnectionRefusedError, FileNotFoundError):
+                        refused = True
+                check(name + ': who comes later is refused', refused)
+                check(name + ': and the download waited for',
+                      w.p.poll() is None, w.p.poll())
+                again = args[:-1] + [str(to)]
+                with Sws(*again) as next_one:
+                    check(name + ': it is free for the next',
+                          next_one.find(' on '), next_one.text())
+                    serves(name + ': which serves', next_one, to)
+                    data, how = read_all(c, 20)
+                    r, _ = parse_responses(first + data)
+                    check(name + ': the download is finished', how == 'eof' and
+                          r and r[0].body == BIG, (len(data), how))
+                    c.close()
+                    equal(name + ': exit', w.rc(), 0)
+                    serves(name + ': the next one stays', next_one, to)
+
     def queued():
         # nobody else will take what our own listener has in its queue
         with Sws('--port', 0, '--host', '127.0.0.1') as w:
@@ -1369,7 +1403,7 @@ def drain():
                   (b'', 'eof'))
             c.close()
     together([lambda n=n: one(n) for n in ('TERM', 'INT', 'QUIT')] +
-             [second, timeout, grace, own, queued, single])
+             [second, timeout, grace, own, gone, queued, single])
 
 
 def hup():
